@@ -1,0 +1,236 @@
+//! The thing that travels: a call on its way in, a reply on its way out.
+//!
+//! This module holds data only. Who fills a field is said at the field; what is decided from it is
+//! the business of the floors above.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use uuid::Uuid;
+
+use crate::model::ids::NodeName;
+use crate::net::clock::Timestamp;
+
+/// One request in flight.
+#[derive(Debug)]
+pub struct Call {
+    /// `$context.requestId` and `x-amzn-RequestId`.
+    pub id: Uuid,
+    /// `$context.extendedRequestId` and `x-amz-apigw-id`: 15 characters of URL-safe base64 and `=`.
+    pub extended_id: ExtendedId,
+    pub received_at: Timestamp,
+    pub connection: Arc<Connection>,
+    pub head: http::request::Parts,
+    /// Taken by whoever sends it on.
+    pub body: Body,
+}
+
+/// Random text that names a call towards AWS support, as AWS forms it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtendedId(pub [u8; 16]);
+
+impl ExtendedId {
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("")
+    }
+}
+
+/// Which way a call came in. Endpoint types are doors, not pipelines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// A client at an edge node.
+    Edge,
+    /// A client at the region's public listener.
+    Region,
+    /// A client at the region's private listener.
+    Private,
+    /// An edge, through the tunnel; its certificate proved its name and role.
+    Tunnel { edge: NodeName },
+}
+
+/// What is known of a client's connection; shared by its calls.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub door: Door,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    /// `TLSv1.3`, `TLSv1.2`; empty without TLS.
+    pub tls_version: &'static str,
+    /// OpenSSL's or IANA's name as rustls prints it; empty without TLS.
+    pub cipher_suite: &'static str,
+    /// Server name of the TLS handshake, lower case.
+    pub sni: Option<String>,
+}
+
+/// A reply on its way out.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Body,
+    /// What the integration said, for `$context.integration.*`.
+    pub integration: Option<IntegrationReport>,
+    /// Set when the gateway itself made this reply: the gateway response type, such as `THROTTLED`.
+    pub refusal: Option<RefusalReport>,
+    pub cache: CacheStatus,
+    /// Set where a cache further down vouches for the reply: how long it may still be kept, and
+    /// the last purge that had been applied when the answer was begun.
+    pub freshness: Option<Freshness>,
+}
+
+/// What an integration did for a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegrationReport {
+    pub status: u16,
+    pub latency_ms: u64,
+}
+
+/// Why the gateway answered by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalReport {
+    /// `$context.error.responseType`.
+    pub response_type: &'static str,
+    /// `$context.error.message`.
+    pub message: &'static str,
+    /// For the log only; never shown to the caller.
+    pub cause: Option<Arc<str>>,
+}
+
+/// Where the answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// The method is not cached.
+    Off,
+    Hit {
+        age_seconds: u32,
+    },
+    Miss,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// Seconds this reply may still be kept, counted from when it arrived.
+    pub ttl_seconds: u32,
+    /// Seconds the reply has already lived in a cache.
+    pub age_seconds: u32,
+    /// Last purge sequence applied when the answer was begun.
+    pub as_of_seq: u64,
+}
+
+impl Reply {
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Body) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            integration: None,
+            refusal: None,
+            cache: CacheStatus::Off,
+            freshness: None,
+        }
+    }
+}
+
+/// A body in either direction, streamed with back-pressure.
+pub enum Body {
+    Empty,
+    /// Known whole; taken at once.
+    Full(Bytes),
+    /// From a hyper connection, either side.
+    Incoming(hyper::body::Incoming),
+    /// Anything else: HTTP/3, the tunnel, a limit, a meter.
+    Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>),
+}
+
+/// Why a body ended before its end.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("body is longer than {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error("the other side went away: {0}")]
+    Aborted(Arc<str>),
+    #[error("no data within the time allowed")]
+    TimedOut,
+}
+
+impl BodyError {
+    pub fn aborted(cause: impl std::fmt::Display) -> Self {
+        Self::Aborted(Arc::from(cause.to_string()))
+    }
+}
+
+impl Body {
+    pub fn stream<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes, Error = BodyError> + Send + 'static,
+    {
+        Self::Stream(Box::pin(body))
+    }
+
+    /// Leaves an empty body behind.
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Body::Empty)
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Body::Empty } else { Body::Full(bytes) }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Body::Empty => out.write_str("Empty"),
+            Body::Full(bytes) => write!(out, "Full({} bytes)", bytes.len()),
+            Body::Incoming(_) => out.write_str("Incoming"),
+            Body::Stream(_) => out.write_str("Stream"),
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Body::Empty => Poll::Ready(None),
+            Body::Full(_) => match self.take() {
+                Body::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                _ => Poll::Ready(None),
+            },
+            Body::Incoming(incoming) => {
+                Pin::new(incoming).poll_frame(cx).map_err(BodyError::aborted)
+            }
+            Body::Stream(stream) => stream.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Empty => true,
+            Body::Full(_) => false,
+            Body::Incoming(incoming) => incoming.is_end_stream(),
+            Body::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Empty => SizeHint::with_exact(0),
+            Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Incoming(incoming) => incoming.size_hint(),
+            Body::Stream(stream) => stream.size_hint(),
+        }
+    }
+}

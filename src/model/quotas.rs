@@ -1,0 +1,41 @@
+//! AWS's limits, one constant each, with the page it comes from. Unless said otherwise the source
+//! is API Gateway Developer Guide, "Quotas for configuring and running a REST API".
+
+use std::time::Duration;
+
+/// Payload of a request or of a response, bytes.
+pub const BODY_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// Names and values of all headers of a request together, bytes (REST, public endpoints).
+pub const HEADER_BYTES_MAX: usize = 10_240;
+/// Request target, bytes, on edge-optimized and private endpoints.
+pub const URI_BYTES_MAX_EDGE: usize = 8_192;
+/// Request target, bytes, on regional endpoints.
+pub const URI_BYTES_MAX_REGIONAL: usize = 10_240;
+/// Idle time after which a connection is closed.
+pub const IDLE_CONNECTION: Duration = Duration::from_secs(310);
+/// Shortest integration timeout.
+pub const INTEGRATION_TIMEOUT_MIN: Duration = Duration::from_millis(50);
+/// Default and longest integration timeout; an operator may allow more.
+pub const INTEGRATION_TIMEOUT_MAX: Duration = Duration::from_millis(29_000);
+/// Lifetime of a cached response when the stage does not say ("Cache settings for REST APIs").
+pub const CACHE_TTL_DEFAULT_SECONDS: u32 = 300;
+/// Longest lifetime of a cached response ("Cache settings for REST APIs").
+pub const CACHE_TTL_MAX_SECONDS: u32 = 3_600;
+/// Largest response the stage cache keeps, bytes ("Cache settings for REST APIs").
+pub const CACHE_ENTRY_BYTES_MAX: usize = 1_048_576;
+/// Size of an API definition handed to an import, bytes.
+pub const DEFINITION_BYTES_MAX: u64 = 6 * 1024 * 1024;
+/// Resources per API.
+pub const RESOURCES_MAX: usize = 300;
+/// Stage variables per stage; length of a name; length of a value.
+pub const STAGE_VARIABLES_MAX: usize = 100;
+pub const STAGE_VARIABLE_NAME_MAX: usize = 64;
+pub const STAGE_VARIABLE_VALUE_MAX: usize = 512;
+/// Length of a stage's name.
+pub const STAGE_NAME_MAX: usize = 128;
+/// A method's ARN, bytes; a longer one answers 414.
+pub const METHOD_ARN_BYTES_MAX: usize = 1_600;
+/// An access log's format string, bytes.
+pub const ACCESS_LOG_FORMAT_BYTES_MAX: usize = 3_072;
+/// Largest and smallest value of `minimumCompressionSize`, bytes.
+pub const MINIMUM_COMPRESSION_SIZE_MAX: u32 = 10_485_760;

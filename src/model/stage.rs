@@ -1,0 +1,66 @@
+//! A stage: a named, configured copy of an API that callers reach.
+//!
+//! AWS: API Gateway REST API Reference, "Stage" and "MethodSetting".
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{DeploymentId, StageName};
+use crate::model::quotas;
+use crate::model::rest_api::RestApi;
+
+/// One stage with the API it serves: the part a deployment ships to every node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageDeployment {
+    pub deployment_id: DeploymentId,
+    pub api: RestApi,
+    pub stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    pub name: StageName,
+    pub variables: IndexMap<String, String>,
+    /// `cacheClusterEnabled`: without it no method of the stage is cached.
+    pub cache_enabled: bool,
+    /// What holds for a method without settings of its own (AWS writes it `*/*`).
+    pub defaults: MethodSettings,
+    /// `{resource path without its first slash}/{VERB}`, as AWS writes it → settings.
+    /// Example: `pets/{id}/GET`; the root resource is `/GET`.
+    pub methods: IndexMap<String, MethodSettings>,
+    pub access_log: Option<AccessLogSettings>,
+    /// `X-Cache` and `Age` on answers of an edge-optimized endpoint.
+    pub cache_headers: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MethodSettings {
+    /// `None`: GET is cached, other verbs are not ("Enable API caching", default of a stage).
+    pub caching_enabled: Option<bool>,
+    /// Seconds, 0 to 3600; 0 switches caching off.
+    pub cache_ttl_seconds: u32,
+    pub require_authorization_for_cache_control: bool,
+    /// Kept for the limits issue; not yet effective.
+    pub throttling_rate_limit: Option<f64>,
+    pub throttling_burst_limit: Option<u32>,
+}
+
+impl Default for MethodSettings {
+    fn default() -> Self {
+        Self {
+            caching_enabled: None,
+            cache_ttl_seconds: quotas::CACHE_TTL_DEFAULT_SECONDS,
+            require_authorization_for_cache_control: true,
+            throttling_rate_limit: None,
+            throttling_burst_limit: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLogSettings {
+    /// The `$context` format string, or one of the presets `CLF`, `JSON`, `XML`, `CSV`.
+    pub format: String,
+    /// File the lines go to, relative to the node's data folder; `-` is standard output.
+    pub destination: String,
+}

@@ -1,0 +1,1 @@
+//! The cluster's certificate authority: node identities and locally issued listener certificates.

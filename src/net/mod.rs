@@ -1,0 +1,8 @@
+//! The seam that tests replace: time, sockets, QUIC. Production code asks this module for the
+//! time and for a network; a test hands in a clock it turns itself and a network that loses packets.
+
+pub mod ca;
+pub mod clock;
+pub mod quic;
+pub mod socket;
+pub mod tasks;
