@@ -16,7 +16,8 @@ use uuid::Uuid;
 use crate::model::ids::NodeName;
 use crate::net::clock::Timestamp;
 
-/// One request in flight.
+/// One request in flight, without its body: the body is handed on by value, while the head is
+/// shared with whoever fills the cache after the client has gone.
 #[derive(Debug)]
 pub struct Call {
     /// `$context.requestId` and `x-amzn-RequestId`.
@@ -26,8 +27,6 @@ pub struct Call {
     pub received_at: Timestamp,
     pub connection: Arc<Connection>,
     pub head: http::request::Parts,
-    /// Taken by whoever sends it on.
-    pub body: Body,
 }
 
 /// Random text that names a call towards AWS support, as AWS forms it.
