@@ -228,6 +228,35 @@ fn shared_listeners_take_turns_and_others_exclude_each_other() {
 }
 
 #[test]
+fn a_crash_behind_a_partition_is_learnt_when_it_heals() {
+    simulate(&[1], async |world| {
+        let (edge, region) = two(world, Link::delay_ms(20));
+        echo_tcp(&region, 80);
+        let mut stream = edge.connect(region.at(80)).await.unwrap();
+        world.partition("edge", "region");
+        world.crash("region");
+        let mut byte = [0];
+        assert!(timeout(30 * SECOND, stream.read(&mut byte)).await.is_err());
+        world.heal("edge", "region");
+        let read = timeout(ms(21), stream.read(&mut byte)).await.unwrap();
+        assert_eq!(read.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_udp_port_is_taken_until_its_socket_is_dropped() {
+    simulate(&[1], async |world| {
+        let host = world.host("edge", "10.0.0.1");
+        let socket = host.udp("0.0.0.0:443".parse().unwrap()).unwrap();
+        assert_eq!(host.udp(host.at(443)).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // TCP's ports are others.
+        host.listen(host.at(443), false).unwrap();
+        drop(socket);
+        host.udp(host.at(443)).unwrap();
+    });
+}
+
+#[test]
 fn names_resolve() {
     simulate(&[1], async |world| {
         let (edge, region) = two(world, Link::default());
