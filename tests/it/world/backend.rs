@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -26,17 +24,13 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::play::{FOREVER, PIECE_BYTES, Play, Script, UploadPlay, pattern};
+
 /// Bytes of a request body kept for the test to look at; more is only counted.
 const KEPT_BODY_MAX: usize = 64 * 1024;
 
 /// Requests kept; more are only counted by path.
 const KEPT_MAX: usize = 10_000;
-
-/// Bytes of one piece of a generated body.
-const PIECE_BYTES: u64 = 16 * 1024;
-
-/// Longer than any test waits.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A running backend; dropped, it stops, and its connections end.
 #[derive(Debug)]
@@ -59,126 +53,6 @@ pub(crate) struct Seen {
     pub(crate) body_bytes: u64,
     /// False while the body is coming, and for ever when it was cut off or not read.
     pub(crate) body_ended: bool,
-}
-
-/// What to do on a path.
-#[derive(Clone, Debug)]
-pub(crate) struct Play {
-    status: StatusCode,
-    headers: HeaderMap,
-    head_after: Duration,
-    upload: UploadPlay,
-    script: Script,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum UploadPlay {
-    /// Reads the body before it answers, with a pause between pieces.
-    Reads {
-        pause: Duration,
-    },
-    Ignores,
-}
-
-#[derive(Clone, Debug)]
-enum Script {
-    Whole(Bytes),
-    /// The pattern, in pieces of this size with a pause after each.
-    Pattern {
-        bytes: u64,
-        piece: u64,
-        pause: Duration,
-    },
-    /// The pattern up to here, then the connection or stream breaks.
-    Breaks {
-        after: u64,
-    },
-    /// The pattern up to here, then nothing, for ever.
-    Stalls {
-        after: u64,
-    },
-    Echo,
-}
-
-impl Play {
-    fn new(script: Script) -> Self {
-        Self {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            head_after: Duration::ZERO,
-            upload: UploadPlay::Reads { pause: Duration::ZERO },
-            script,
-        }
-    }
-
-    /// 200 with this text.
-    pub(crate) fn text(text: &str) -> Self {
-        Self::new(Script::Whole(Bytes::copy_from_slice(text.as_bytes())))
-            .header("content-type", "text/plain")
-    }
-
-    /// 200 with this many bytes of [`pattern`], and a length.
-    pub(crate) fn bytes(bytes: u64) -> Self {
-        let script = Script::Pattern { bytes, piece: PIECE_BYTES, pause: Duration::ZERO };
-        Self::new(script).header("content-length", &bytes.to_string())
-    }
-
-    /// 200 with `times` pieces of [`pattern`], a pause after each, no length.
-    pub(crate) fn drip(piece: u64, times: u64, pause: Duration) -> Self {
-        Self::new(Script::Pattern { bytes: piece * times, piece, pause })
-    }
-
-    /// The request's body, piece by piece as it comes.
-    pub(crate) fn echo() -> Self {
-        Self::new(Script::Echo)
-    }
-
-    /// Never answers.
-    pub(crate) fn hangs() -> Self {
-        Self::text("").after(FOREVER)
-    }
-
-    /// 200, declares twice as much, and breaks off after this many bytes.
-    pub(crate) fn breaks(after: u64) -> Self {
-        let declared = (2 * after).max(1).to_string();
-        Self::new(Script::Breaks { after }).header("content-length", &declared)
-    }
-
-    /// 200, this many bytes, and no end.
-    pub(crate) fn stalls(after: u64) -> Self {
-        Self::new(Script::Stalls { after })
-    }
-
-    pub(crate) fn status(mut self, status: u16) -> Self {
-        self.status = StatusCode::from_u16(status).unwrap();
-        self
-    }
-
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        self.headers.append(name, HeaderValue::from_str(value).unwrap());
-        self
-    }
-
-    /// The head comes after this much time.
-    pub(crate) fn after(self, head_after: Duration) -> Self {
-        Self { head_after, ..self }
-    }
-
-    /// Answers without reading the request's body.
-    pub(crate) fn without_reading(self) -> Self {
-        Self { upload: UploadPlay::Ignores, ..self }
-    }
-
-    /// Reads the request's body slowly: a pause after each piece.
-    pub(crate) fn reading_slowly(self, pause: Duration) -> Self {
-        Self { upload: UploadPlay::Reads { pause }, ..self }
-    }
-}
-
-/// The bytes backends send: byte `n` is `n % 251`, so that a shift or a gap shows.
-pub(crate) fn pattern(from: u64, bytes: u64) -> Bytes {
-    (from..from + bytes).map(|n| u8::try_from(n % 251).expect("below 251")).collect()
 }
 
 impl Backend {

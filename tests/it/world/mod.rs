@@ -24,6 +24,7 @@ pub(crate) mod certs;
 pub(crate) mod client;
 pub(crate) mod host;
 pub(crate) mod link;
+pub(crate) mod play;
 pub(crate) mod trace;
 
 mod selftest;

@@ -9,11 +9,11 @@ use tidegate::net::socket::{Network, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-use super::backend::pattern;
 use super::certs::TestCa;
 use super::client::{Client, datagram};
 use super::host::Host;
 use super::link::{DATAGRAM_MAX, Link};
+use super::play::pattern;
 use super::{World, simulate};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -11,10 +11,11 @@ use tidegate::net::socket::{Machine, Network};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-use super::backend::{Backend, Play, pattern};
+use super::backend::Backend;
 use super::certs::TestCa;
 use super::client::{Client, Protocol, empty, fed, whole};
 use super::link::Link;
+use super::play::{Play, pattern};
 use super::{World, simulate};
 
 const NAME: &str = "backend.test";
