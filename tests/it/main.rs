@@ -4,3 +4,4 @@
 #![allow(clippy::disallowed_methods, reason = "a test may look at the machine's clock")]
 
 mod floorplan;
+mod world;
