@@ -1,0 +1,501 @@
+//! How does an operator's tool talk to a node? A small HTTP/1.1 server on the admin listener.
+//!
+//! | Request | Answer |
+//! |---|---|
+//! | `GET /healthz` | 200 `ok` while the process lives |
+//! | `GET /readyz` | 200 `ready`, or 503 with the reasons, one per line |
+//! | `GET /metrics` | OpenMetrics text |
+//! | `GET /_tidegate/status` | [`ClusterStatus`] |
+//! | `POST /_tidegate/purges` | [`PurgeRequest`] in, [`PurgeOutcome`] out |
+//!
+//! A web page open on the operator's machine can reach a loopback listener too. Three rules keep
+//! it out: a change needs `Content-Type: application/json` (which a page cannot send elsewhere
+//! without asking first), a request with an `Origin` is refused, and so is a `Host` that is neither
+//! an address nor a name of ours (a page's own name may resolve to 127.0.0.1). A change from
+//! another machine needs a client certificate, which the TLS configuration must have verified.
+//!
+//! It is not built for load: few connections, small bodies, one answer at a time.
+//!
+//! RFC 9110 and 9112; RFC 6454 section 7 (`Origin`).
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use crate::admin::status::ClusterStatus;
+use crate::model::ids::{ApiId, StageName};
+use crate::model::quotas;
+use crate::net::socket::{Listener, Stream};
+use crate::net::tasks::Tasks;
+use crate::telemetry::metrics;
+
+/// The path that answers with the cluster's status.
+pub const STATUS_PATH: &str = "/_tidegate/status";
+/// The path that takes purges.
+pub const PURGES_PATH: &str = "/_tidegate/purges";
+
+/// A purge request is a few hundred bytes; ours, generous.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Head of a request; hyper's smallest buffer, plenty for a tool.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+const HEADERS_MAX: usize = 64;
+/// A tool sends its head at once; this is for links, not for thinking.
+const HEAD_READ_MAX: Duration = Duration::from_secs(10);
+const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Reading the body and answering; a purge waits for far nodes to confirm.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// However slowly a client reads, its connection ends.
+const CONNECTION_MAX: Duration = Duration::from_secs(300);
+/// Monitoring, a health check and a few people.
+const CONNECTIONS_MAX: usize = 64;
+/// Wait after a failed accept: without file descriptors the next one fails too.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+/// Longest path pattern of a purge: the longest request target AWS takes.
+const PATTERN_BYTES_MAX: usize = quotas::URI_BYTES_MAX_REGIONAL;
+/// Longest API id; AWS's have ten characters.
+const API_ID_BYTES_MAX: usize = 64;
+
+/// What a node lets its operator see and do.
+#[async_trait]
+pub trait Admin: Send + Sync + 'static {
+    /// Whether calls would be answered now; otherwise everything that is missing.
+    fn ready(&self) -> Result<(), Vec<String>>;
+    fn status(&self) -> ClusterStatus;
+    /// OpenMetrics text.
+    fn metrics(&self) -> String;
+    /// Drops cached answers on all nodes and waits, within bounds, for their confirmation.
+    async fn purge(&self, request: PurgeRequest) -> Result<PurgeOutcome, AdminError>;
+}
+
+/// Which cached answers to drop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeRequest {
+    pub api: ApiId,
+    pub stage: StageName,
+    /// Pattern over the path behind the stage, `*` for any text; `None` is the whole stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// Who has dropped them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeOutcome {
+    /// The purge's place in the order of all purges.
+    pub seq: u64,
+    pub nodes: Vec<Confirmation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    pub name: String,
+    /// False: the node did not answer in time. It drops the answers before it serves anything
+    /// else as soon as it is reachable.
+    pub confirmed: bool,
+}
+
+/// Why the node did not do as it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error("there is no stage `{stage}` of an API `{api}`")]
+    UnknownStage { api: ApiId, stage: StageName },
+    #[error("the request is not valid: {0}")]
+    Invalid(String),
+    #[error("this node cannot do that; ask the region's admin listener")]
+    NotHere,
+    #[error("not possible at the moment: {0}")]
+    Unavailable(String),
+}
+
+/// How the admin listener judges its visitors.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Names that `Host` may carry besides addresses and `localhost`; without port.
+    pub names: Vec<String>,
+    /// Lets other machines change things without a client certificate, for a network that is
+    /// closed by other means. Loopback never needs one.
+    pub changes_without_certificate: bool,
+}
+
+/// Serves the admin surface on `listener` until `tasks` are stopped, also while the node drains: an
+/// operator wants to see that. Without `tls` it speaks plain HTTP, which is meant for loopback.
+pub fn serve(
+    config: Config,
+    mut listener: Listener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    admin: Arc<dyn Admin>,
+    tasks: &Tasks,
+) {
+    let server = Arc::new(Server { config, admin });
+    let acceptor = tls.map(TlsAcceptor::from);
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let own_tasks = tasks.clone();
+    tasks.spawn(async move {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = own_tasks.stopped().cancelled() => return,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "The admin listener could not accept a connection.");
+                    tokio::time::sleep(ACCEPT_BACK_OFF).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = room.clone().try_acquire_owned() else {
+                tracing::warn!(%peer, "The admin listener is full; a connection was closed.");
+                continue;
+            };
+            let (server, acceptor, tasks) = (server.clone(), acceptor.clone(), own_tasks.clone());
+            own_tasks.spawn(async move {
+                server.connection(stream, peer, acceptor, &tasks).await;
+                drop(permit);
+            });
+        }
+    });
+}
+
+struct Server {
+    config: Config,
+    admin: Arc<dyn Admin>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+struct Visitor {
+    may_change: bool,
+}
+
+impl Server {
+    async fn connection(
+        self: Arc<Self>,
+        stream: Stream,
+        peer: SocketAddr,
+        acceptor: Option<TlsAcceptor>,
+        tasks: &Tasks,
+    ) {
+        let trusted =
+            peer.ip().to_canonical().is_loopback() || self.config.changes_without_certificate;
+        let Some(acceptor) = acceptor else {
+            self.http(stream, Visitor { may_change: trusted }, tasks).await;
+            return;
+        };
+        match tokio::time::timeout(TLS_HANDSHAKE_MAX, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let certified = stream.get_ref().1.peer_certificates().is_some();
+                self.http(stream, Visitor { may_change: trusted || certified }, tasks).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "An admin TLS handshake failed."),
+            Err(_) => tracing::debug!(%peer, "An admin TLS handshake took too long."),
+        }
+    }
+
+    async fn http<S>(self: Arc<Self>, stream: S, visitor: Visitor, tasks: &Tasks)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(move |request| {
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.answer(request, visitor).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_READ_MAX)
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = pin!(tokio::time::timeout(CONNECTION_MAX, connection));
+        tokio::select! {
+            ended = connection => match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "An admin connection ended early."),
+                Err(_) => tracing::debug!("An admin connection reached its greatest age."),
+            },
+            () = tasks.stopped().cancelled() => {}
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, visitor: Visitor) -> Answer {
+        let is_head = request.method() == Method::HEAD;
+        let answer = match tokio::time::timeout(ANSWER_MAX, self.route(request, visitor)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(refusal)) => refusal.into_answer(),
+            Err(_) => Refusal::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "the answer took too long",
+                "see `tidegate status` for nodes that do not respond, then try again",
+            )
+            .into_answer(),
+        };
+        if is_head { answer.map(|_| Full::default()) } else { answer }
+    }
+
+    async fn route(&self, request: Request<Incoming>, visitor: Visitor) -> Result<Answer, Refusal> {
+        self.check_host(request.headers())?;
+        let method = request.method().clone();
+        let reads = method == Method::GET || method == Method::HEAD;
+        match request.uri().path() {
+            "/healthz" if reads => Ok(text(StatusCode::OK, "ok\n".to_owned())),
+            "/readyz" if reads => Ok(self.readiness()),
+            "/metrics" if reads => {
+                Ok(answer(StatusCode::OK, metrics::CONTENT_TYPE, self.admin.metrics()))
+            }
+            STATUS_PATH if reads => json(StatusCode::OK, &self.admin.status()),
+            PURGES_PATH if method == Method::POST => self.purge(request, visitor).await,
+            "/healthz" | "/readyz" | "/metrics" | STATUS_PATH => Err(Refusal::method("GET, HEAD")),
+            PURGES_PATH => Err(Refusal::method("POST")),
+            _ => Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                "there is nothing at this path",
+                "known are /healthz, /readyz, /metrics, /_tidegate/status and /_tidegate/purges",
+            )),
+        }
+    }
+
+    fn readiness(&self) -> Answer {
+        match self.admin.ready() {
+            Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
+            Err(reasons) => {
+                let mut lines = reasons.join("\n");
+                lines.push('\n');
+                text(StatusCode::SERVICE_UNAVAILABLE, lines)
+            }
+        }
+    }
+
+    async fn purge(&self, request: Request<Incoming>, visitor: Visitor) -> Result<Answer, Refusal> {
+        check_change(request.headers(), visitor)?;
+        let body = read_body(request.into_body()).await?;
+        let request: PurgeRequest = serde_json::from_slice(&body).map_err(|error| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body is not a purge request: {error}"),
+                r#"send {"api": "ID", "stage": "NAME"}, with "path": "/GLOB" for a part of it"#,
+            )
+        })?;
+        check_purge(&request)?;
+        let outcome = self.admin.purge(request).await.map_err(Refusal::from)?;
+        json(StatusCode::OK, &outcome)
+    }
+
+    /// RFC 9110 section 7.2: exactly one `Host`. A name we do not know may be a web page's own,
+    /// pointed at us by its DNS.
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().unwrap_or_default(),
+            _ => "",
+        };
+        let known = host_name(host).is_some_and(|name| {
+            name.parse::<IpAddr>().is_ok()
+                || name.eq_ignore_ascii_case("localhost")
+                || self.config.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        });
+        if known {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "the Host header names neither an address, nor localhost, nor a name of this node",
+            "use the listener's IP address, or add the name to the topology file",
+        ))
+    }
+}
+
+/// The host of `host[:port]`, brackets of an IPv6 address removed; `None` where it is neither.
+fn host_name(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (name, port) = rest.split_once(']')?;
+            name.parse::<Ipv6Addr>().ok()?;
+            (name, port.strip_prefix(':').or_else(|| port.is_empty().then_some("0"))?)
+        }
+        None => host.split_once(':').unwrap_or((host, "0")),
+    };
+    port.parse::<u16>().ok().map(|_| name)
+}
+
+/// Whether this request may change anything at all.
+fn check_change(headers: &HeaderMap, visitor: Visitor) -> Result<(), Refusal> {
+    if headers.contains_key(ORIGIN) {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "requests from web pages are refused",
+            "send the request from the command line: `tidegate purge --api ID --stage NAME`",
+        ));
+    }
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body must be JSON",
+            "add the header `Content-Type: application/json`",
+        ));
+    }
+    if !visitor.may_change {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "changes from another machine need a client certificate",
+            "run the command on the node itself, or present a node certificate of the cluster",
+        ));
+    }
+    Ok(())
+}
+
+async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {BODY_BYTES_MAX} bytes"),
+            "purge a whole stage, or send one pattern per request",
+        )),
+        Err(error) => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("the body broke off: {error}"),
+            "send the request again",
+        )),
+    }
+}
+
+fn check_purge(request: &PurgeRequest) -> Result<(), Refusal> {
+    let is_name = |text: &str, length_max: usize| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_$".contains(&byte);
+        !text.is_empty() && text.len() <= length_max && text.bytes().all(allowed)
+    };
+    let invalid = |message: &str, hint: &'static str| {
+        Err(Refusal::new(StatusCode::BAD_REQUEST, message.to_owned(), hint))
+    };
+    if !is_name(request.api.as_str(), API_ID_BYTES_MAX) {
+        return invalid("`api` is not an API's id", "`tidegate status` lists the ids");
+    }
+    if !is_name(request.stage.as_str(), quotas::STAGE_NAME_MAX) {
+        return invalid("`stage` is not a stage's name", "`tidegate status` lists the stages");
+    }
+    let pattern_is_wrong = |path: &String| {
+        !path.starts_with('/')
+            || path.len() > PATTERN_BYTES_MAX
+            || path.chars().any(char::is_control)
+    };
+    if request.path.as_ref().is_some_and(pattern_is_wrong) {
+        return invalid(
+            "`path` must begin with `/` and be a plain pattern",
+            "an example is `/pets/*`; leave it out for the whole stage",
+        );
+    }
+    Ok(())
+}
+
+/// An answer that says what was wrong and what to do about it.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    message: String,
+    hint: &'static str,
+    allow: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct RefusalBody<'a> {
+    message: &'a str,
+    hint: &'a str,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>, hint: &'static str) -> Self {
+        Self { status, message: message.into(), hint, allow: None }
+    }
+
+    fn method(allow: &'static str) -> Self {
+        let refusal = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not take that method",
+            "the Allow header lists those it takes",
+        );
+        Self { allow: Some(allow), ..refusal }
+    }
+
+    fn into_answer(self) -> Answer {
+        let body = RefusalBody { message: &self.message, hint: self.hint };
+        let body = serde_json::to_string(&body).expect("two strings are always JSON");
+        let mut answer = answer(self.status, "application/json", body);
+        if let Some(allow) = self.allow {
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        answer
+    }
+}
+
+impl From<AdminError> for Refusal {
+    fn from(error: AdminError) -> Self {
+        let (status, hint) = match &error {
+            AdminError::UnknownStage { .. } => {
+                (StatusCode::NOT_FOUND, "`tidegate status` lists the APIs and their stages")
+            }
+            AdminError::Invalid(_) => (StatusCode::BAD_REQUEST, "correct the request"),
+            AdminError::NotHere => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "give `--admin URL` of the region, or `--topology FILE`",
+            ),
+            AdminError::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "try again; `tidegate status` shows the nodes")
+            }
+        };
+        Self::new(status, error.to_string(), hint)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Server").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Answer, Refusal> {
+    let body = serde_json::to_string(value).map_err(|error| {
+        Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the answer could not be written: {error}"),
+            "this is a defect; please report it",
+        )
+    })?;
+    Ok(answer(status, "application/json", body))
+}
+
+fn text(status: StatusCode, body: String) -> Answer {
+    answer(status, "text/plain; charset=utf-8", body)
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}

@@ -1,0 +1,413 @@
+//! What does a stage want to read about each call?
+//!
+//! A format string is compiled into a list of pieces: text to copy, values to print. All that can
+//! be wrong with it is found at that moment, so rendering cannot fail and does not allocate (beyond
+//! the growth of the buffer it is given).
+//!
+//! A variable's name ends where the longest dotted name ends: `$context.status.` is the status and
+//! a full stop, `$context.statusCode` is an unknown name and prints `-`, as AWS prints any value
+//! that is not there.
+//!
+//! AWS: API Gateway Developer Guide, "Set up CloudWatch logging for REST APIs in API Gateway"
+//! (presets, size, mandatory request id) and "Variables for access logging for API Gateway".
+
+use std::cell::Cell;
+use std::io::Write;
+use std::net::IpAddr;
+
+use crate::model::quotas::ACCESS_LOG_FORMAT_BYTES_MAX;
+use crate::net::clock::Timestamp;
+use crate::telemetry::access_log::escape::Escaping;
+use crate::telemetry::access_log::record::Record;
+
+/// A compiled format string.
+#[derive(Clone, Debug)]
+pub struct Format {
+    pieces: Vec<Piece>,
+    escaping: Escaping,
+    unknown: Vec<String>,
+}
+
+/// Why a format string was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    #[error(
+        "the access log format has {bytes} bytes; at most {ACCESS_LOG_FORMAT_BYTES_MAX} are allowed"
+    )]
+    TooLong { bytes: usize },
+    #[error(
+        "the access log format must contain $context.requestId or $context.extendedRequestId, \
+         or be one of CLF, JSON, XML, CSV"
+    )]
+    NoRequestId,
+    #[error("the access log format must be a single line without control characters")]
+    NotOneLine,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(Box<[u8]>),
+    Value(Variable),
+}
+
+const PREFIX: &str = "$context.";
+
+/// The presets the console offers, by the names a topology may use.
+const PRESETS: [(&str, &str); 4] = [
+    (
+        "CLF",
+        "$context.identity.sourceIp $context.identity.caller $context.identity.user \
+         [$context.requestTime] \"$context.httpMethod $context.resourcePath $context.protocol\" \
+         $context.status $context.responseLength $context.requestId $context.extendedRequestId",
+    ),
+    (
+        "JSON",
+        "{\"requestId\":\"$context.requestId\",\"extendedRequestId\":\"$context.extendedRequestId\",\
+         \"ip\":\"$context.identity.sourceIp\",\"caller\":\"$context.identity.caller\",\
+         \"user\":\"$context.identity.user\",\"requestTime\":\"$context.requestTime\",\
+         \"httpMethod\":\"$context.httpMethod\",\"resourcePath\":\"$context.resourcePath\",\
+         \"status\":\"$context.status\",\"protocol\":\"$context.protocol\",\
+         \"responseLength\":\"$context.responseLength\"}",
+    ),
+    (
+        "XML",
+        "<request id=\"$context.requestId\"><ip>$context.identity.sourceIp</ip>\
+         <caller>$context.identity.caller</caller><user>$context.identity.user</user>\
+         <requestTime>$context.requestTime</requestTime>\
+         <httpMethod>$context.httpMethod</httpMethod>\
+         <resourcePath>$context.resourcePath</resourcePath><status>$context.status</status>\
+         <protocol>$context.protocol</protocol>\
+         <responseLength>$context.responseLength</responseLength>\
+         <extendedRequestId>$context.extendedRequestId</extendedRequestId></request>",
+    ),
+    (
+        "CSV",
+        "$context.identity.sourceIp,$context.identity.caller,$context.identity.user,\
+         $context.requestTime,$context.httpMethod,$context.resourcePath,$context.protocol,\
+         $context.status,$context.responseLength,$context.requestId,$context.extendedRequestId",
+    ),
+];
+
+impl Format {
+    /// Compiles a format string, or the preset of that name. A line break at the end, as editors
+    /// leave it, is ignored.
+    pub fn compile(text: &str) -> Result<Self, FormatError> {
+        let text = text.trim_end();
+        let preset = PRESETS.iter().find(|(name, _)| *name == text);
+        let text = preset.map_or(text, |(_, format)| format);
+        if text.len() > ACCESS_LOG_FORMAT_BYTES_MAX {
+            return Err(FormatError::TooLong { bytes: text.len() });
+        }
+        if text.chars().any(char::is_control) {
+            return Err(FormatError::NotOneLine);
+        }
+        let mut format =
+            Self { pieces: Vec::new(), escaping: Escaping::of(text), unknown: Vec::new() };
+        format.take_apart(text);
+        let names_the_call = |piece: &Piece| {
+            matches!(piece, Piece::Value(Variable::RequestId | Variable::ExtendedRequestId))
+        };
+        if format.pieces.iter().any(names_the_call) {
+            Ok(format)
+        } else {
+            Err(FormatError::NoRequestId)
+        }
+    }
+
+    /// Names after `$context.` that AWS does not have either; most likely misspelt. They print `-`.
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+
+    /// Appends one line, without a line break at its end and without any inside it.
+    pub fn render(&self, record: &Record<'_>, line: &mut Vec<u8>) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => line.extend_from_slice(text),
+                Piece::Value(variable) => {
+                    let before = line.len();
+                    variable.push(record, self.escaping, line);
+                    if line.len() == before {
+                        line.push(b'-');
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_apart(&mut self, text: &str) {
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(PREFIX) {
+            literal.push_str(before);
+            let (name, remainder) = after.split_at(name_length(after));
+            rest = remainder;
+            match VARIABLES.iter().find(|(known, _)| *known == name) {
+                Some((_, variable)) => {
+                    self.push_text(&mut literal);
+                    self.pieces.push(Piece::Value(*variable));
+                }
+                None if name.is_empty() => literal.push_str(PREFIX),
+                None => {
+                    literal.push('-');
+                    if !is_without_value(name) {
+                        self.unknown.push(name.to_owned());
+                    }
+                }
+            }
+        }
+        literal.push_str(rest);
+        self.push_text(&mut literal);
+    }
+
+    fn push_text(&mut self, literal: &mut String) {
+        if !literal.is_empty() {
+            self.pieces.push(Piece::Text(std::mem::take(literal).into_bytes().into()));
+        }
+    }
+}
+
+/// Bytes of the variable's name that `text` begins with: letters, digits and `_`, joined by single
+/// dots. A dot that no name follows belongs to the text behind it.
+fn name_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let mut end = 0;
+    loop {
+        let part = bytes.iter().skip(end).take_while(|byte| is_name(byte)).count();
+        end += part;
+        let dot_then_name =
+            part > 0 && bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(is_name);
+        if !dot_then_name {
+            return end;
+        }
+        end += 1;
+    }
+}
+
+macro_rules! variables {
+    ($($variant:ident $name:literal,)*) => {
+        /// A `$context` variable that can have a value here.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Variable { $($variant,)* }
+
+        const VARIABLES: &[(&str, Variable)] = &[$(($name, Variable::$variant),)*];
+    };
+}
+
+variables! {
+    RequestId "requestId",
+    ExtendedRequestId "extendedRequestId",
+    RequestTime "requestTime",
+    RequestTimeEpoch "requestTimeEpoch",
+    HttpMethod "httpMethod",
+    Path "path",
+    ResourcePath "resourcePath",
+    ResourceId "resourceId",
+    Protocol "protocol",
+    DomainName "domainName",
+    DomainPrefix "domainPrefix",
+    XrayTraceId "xrayTraceId",
+    AccountId "accountId",
+    ApiId "apiId",
+    Stage "stage",
+    DeploymentId "deploymentId",
+    EndpointType "endpointType",
+    TlsVersion "tlsVersion",
+    CipherSuite "cipherSuite",
+    SourceIp "identity.sourceIp",
+    UserAgent "identity.userAgent",
+    Caller "identity.caller",
+    User "identity.user",
+    UserArn "identity.userArn",
+    IdentityAccountId "identity.accountId",
+    AccessKey "identity.accessKey",
+    PrincipalOrgId "identity.principalOrgId",
+    ApiKeyId "identity.apiKeyId",
+    PrincipalId "authorizer.principalId",
+    Status "status",
+    ResponseLength "responseLength",
+    ResponseLatency "responseLatency",
+    IntegrationStatus "integrationStatus",
+    IntegrationStatusDotted "integration.status",
+    IntegrationIntegrationStatus "integration.integrationStatus",
+    IntegrationLatency "integrationLatency",
+    IntegrationLatencyDotted "integration.latency",
+    ErrorMessage "error.message",
+    ErrorMessageString "error.messageString",
+    ErrorResponseType "error.responseType",
+}
+
+/// Variables of AWS that nothing here can fill yet; they print `-` without being called unknown.
+const WITHOUT_VALUE: &[&str] = &[
+    "awsEndpointRequestId",
+    "customDomain.basePathMatched",
+    "customDomain.routingRuleIdMatched",
+    "error.validationErrorString",
+    "identity.apiKey",
+    "identity.cognitoAuthenticationProvider",
+    "identity.cognitoAuthenticationType",
+    "identity.cognitoIdentityId",
+    "identity.cognitoIdentityPoolId",
+    "identity.vpcId",
+    "identity.vpceId",
+    "integration.error",
+    "integration.requestId",
+    "integration.responseTransferMode",
+    "integration.timeToAllHeaders",
+    "integration.timeToFirstContent",
+    "integrationErrorMessage",
+    "isCanaryRequest",
+    "wafResponseCode",
+    "webaclArn",
+];
+
+/// The same for whole families, whose last part the API's author may choose.
+const FAMILIES_WITHOUT_VALUE: &[&str] = &[
+    "authenticate.",
+    "authorize.",
+    "authorizer.",
+    "identity.clientCert.",
+    "requestOverride.",
+    "responseOverride.",
+    "waf.",
+];
+
+fn is_without_value(name: &str) -> bool {
+    WITHOUT_VALUE.contains(&name)
+        || FAMILIES_WITHOUT_VALUE.iter().any(|family| name.starts_with(family))
+}
+
+impl Variable {
+    /// Appends the value; appends nothing where there is none.
+    fn push(self, record: &Record<'_>, escaping: Escaping, line: &mut Vec<u8>) {
+        let text = |text: &str, line: &mut Vec<u8>| escaping.push(text.as_bytes(), line);
+        match self {
+            Variable::RequestId => {
+                let mut hyphenated = [0; uuid::fmt::Hyphenated::LENGTH];
+                let id = record.request_id.hyphenated().encode_lower(&mut hyphenated);
+                line.extend_from_slice(id.as_bytes());
+            }
+            Variable::ExtendedRequestId => text(record.extended_request_id.as_str(), line),
+            Variable::RequestTime => push_time(record.received_at, line),
+            Variable::RequestTimeEpoch => push_number(record.received_at.as_millis(), line),
+            Variable::HttpMethod => text(record.http_method, line),
+            Variable::Path => text(record.path, line),
+            Variable::ResourcePath => text(record.resource_path, line),
+            Variable::ResourceId => text(record.resource_id, line),
+            Variable::Protocol => text(record.protocol, line),
+            Variable::DomainName => text(record.domain_name, line),
+            Variable::DomainPrefix => {
+                text(record.domain_name.split('.').next().unwrap_or_default(), line);
+            }
+            Variable::XrayTraceId => text(record.xray_trace_id, line),
+            Variable::AccountId => text(record.account_id, line),
+            Variable::ApiId => text(record.api_id, line),
+            Variable::Stage => text(record.stage, line),
+            Variable::DeploymentId => text(record.deployment_id, line),
+            Variable::EndpointType => text(record.endpoint_type, line),
+            Variable::TlsVersion => text(record.tls_version, line),
+            Variable::CipherSuite => text(record.cipher_suite, line),
+            Variable::SourceIp => push_address(record.source_ip, line),
+            Variable::UserAgent => escaping.push(record.user_agent, line),
+            Variable::Caller => text(record.identity.caller, line),
+            Variable::User => text(record.identity.user, line),
+            Variable::UserArn => text(record.identity.user_arn, line),
+            Variable::IdentityAccountId => text(record.identity.account_id, line),
+            Variable::AccessKey => text(record.identity.access_key, line),
+            Variable::PrincipalOrgId => text(record.identity.principal_org_id, line),
+            Variable::ApiKeyId => text(record.identity.api_key_id, line),
+            Variable::PrincipalId => text(record.identity.principal_id, line),
+            Variable::Status => push_number(u64::from(record.status), line),
+            Variable::ResponseLength => push_number(record.response_length, line),
+            Variable::ResponseLatency => push_number(record.response_latency_ms, line),
+            Variable::IntegrationStatus
+            | Variable::IntegrationStatusDotted
+            | Variable::IntegrationIntegrationStatus => {
+                if let Some(integration) = record.integration {
+                    push_number(u64::from(integration.status), line);
+                }
+            }
+            Variable::IntegrationLatency | Variable::IntegrationLatencyDotted => {
+                if let Some(integration) = record.integration {
+                    push_number(integration.latency_ms, line);
+                }
+            }
+            Variable::ErrorMessage => {
+                text(record.refusal.map_or("", |refusal| refusal.message), line);
+            }
+            // A JSON string with its quotes, whatever the line is made of.
+            Variable::ErrorMessageString => {
+                if let Some(refusal) = record.refusal {
+                    line.push(b'"');
+                    Escaping::Json.push(refusal.message.as_bytes(), line);
+                    line.push(b'"');
+                }
+            }
+            Variable::ErrorResponseType => {
+                text(record.refusal.map_or("", |refusal| refusal.response_type), line);
+            }
+        }
+    }
+}
+
+/// Decimal digits, without the formatting machinery: a line has half a dozen numbers.
+fn push_number(mut number: u64, line: &mut Vec<u8>) {
+    // u64::MAX has 20 digits.
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        // The remainder of a division by ten is a digit.
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 || start == 0 {
+            break;
+        }
+    }
+    line.extend_from_slice(&digits[start..]);
+}
+
+fn push_address(address: IpAddr, line: &mut Vec<u8>) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            for (index, octet) in v4.octets().into_iter().enumerate() {
+                if index > 0 {
+                    line.push(b'.');
+                }
+                push_number(u64::from(octet), line);
+            }
+        }
+        // Writing to memory does not fail.
+        IpAddr::V6(v6) => write!(line, "{v6}").unwrap_or_default(),
+    }
+}
+
+/// `dd/MMM/yyyy:HH:mm:ss +0000` has 26 bytes until the year 9999.
+const TIME_BYTES: usize = 26;
+
+/// Formats a second once per thread: thousands of calls share it.
+fn push_time(time: Timestamp, line: &mut Vec<u8>) {
+    thread_local! {
+        static LAST: Cell<(u64, [u8; TIME_BYTES])> = const { Cell::new((u64::MAX, [b'-'; TIME_BYTES])) };
+    }
+    let second = time.as_seconds();
+    let (last, mut text) = LAST.get();
+    if last != second {
+        text = time_text(second);
+        LAST.set((second, text));
+    }
+    line.extend_from_slice(&text);
+}
+
+fn time_text(second: u64) -> [u8; TIME_BYTES] {
+    let mut text = [b'-'; TIME_BYTES];
+    let time =
+        i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+    if let Some(time) = time {
+        let mut room = text.as_mut_slice();
+        // The year has four digits in all of jiff's range after the epoch, so the text fits.
+        write!(room, "{}", time.strftime("%d/%b/%Y:%H:%M:%S +0000")).unwrap_or_default();
+    }
+    text
+}
