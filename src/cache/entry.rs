@@ -1,0 +1,111 @@
+//! What is kept of an answer, and what a filler hands over to be kept.
+//!
+//! An entry never changes after it was made; a newer answer is a new entry. The two marks inside
+//! that do change (`verified_seq`, `disk`) only remember work already done.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::call::{IntegrationReport, RefusalReport, Reply};
+use crate::model::ids::{ApiId, StageName};
+use crate::net::clock::Timestamp;
+
+/// What an entry costs beyond its bytes: moka's node with expiry (386 B), the `Arc`, this struct.
+const OVERHEAD_BYTES: usize = 600;
+/// What a header costs beyond its name and value in a `HeaderMap`.
+const HEADER_OVERHEAD_BYTES: usize = 64;
+
+/// A kept answer.
+#[derive(Debug)]
+pub struct Entry {
+    pub key: Box<[u8]>,
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub stored_at: Timestamp,
+    /// The first moment at which it is not fresh any more.
+    pub expires_at: Timestamp,
+    /// How long the answer had lived in other caches when it was stored here.
+    pub age_at_store_seconds: u32,
+    /// The last purge that had been applied when fetching it began.
+    pub as_of_seq: u64,
+    pub api: ApiId,
+    pub stage: StageName,
+    /// The request's path below the stage, percent-decoded.
+    pub path: String,
+    /// Other paths may have this entry's key too.
+    pub path_is_shared: bool,
+    /// Which purge log `as_of_seq` counts in; see `Purges`.
+    pub(super) era: u64,
+    /// All purges up to here were seen not to cover the entry.
+    pub(super) verified_seq: AtomicU64,
+    /// Not on disk yet, and wanted there as soon as somebody asks for it a second time.
+    pub(super) wants_disk: AtomicBool,
+}
+
+impl Entry {
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+
+    /// RFC 9111 section 4.2.3, with the time of storing as the time of response.
+    pub fn age_seconds(&self, now: Timestamp) -> u32 {
+        let here = u32::try_from(now.since(self.stored_at).as_secs()).unwrap_or(u32::MAX);
+        self.age_at_store_seconds.saturating_add(here)
+    }
+
+    /// How long it stays fresh; zero when it is not.
+    pub fn ttl_left(&self, now: Timestamp) -> Duration {
+        self.expires_at.since(now)
+    }
+
+    /// Bytes of memory it takes, rounded up generously.
+    pub fn weight_bytes(&self) -> usize {
+        OVERHEAD_BYTES + self.key.len() + self.path.len() + size_bytes(&self.headers, &self.body)
+    }
+}
+
+/// Header and body bytes of an answer, with what keeping them costs.
+pub(super) fn size_bytes(headers: &HeaderMap, body: &Bytes) -> usize {
+    let one = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES
+    };
+    headers.iter().map(one).sum::<usize>() + body.len()
+}
+
+/// An answer worth keeping, as the filler hands it over.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    /// Without the headers that are made fresh for every reply.
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// How long it may be served from now on.
+    pub ttl: Duration,
+    /// How long it has lived in other caches.
+    pub age_seconds: u32,
+    /// From the reply's `Freshness` where a cache further down vouches for it, else the `Place`'s.
+    pub as_of_seq: u64,
+}
+
+/// A gateway reply that many waiters get at once. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SharedReply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub integration: Option<IntegrationReport>,
+    pub refusal: Option<RefusalReport>,
+}
+
+impl SharedReply {
+    pub fn into_reply(self) -> Reply {
+        let mut reply = Reply::new(self.status, self.headers, self.body.into());
+        reply.integration = self.integration;
+        reply.refusal = self.refusal;
+        reply
+    }
+}
