@@ -1,1 +1,0 @@
-//! The cluster's certificate authority: node identities and locally issued listener certificates.

@@ -1,0 +1,512 @@
+//! The edge's end: keeps one connection to the region up and sends calls through it.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use rand::RngExt;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::call::Body;
+use crate::net::ca::{NodeCertificate, Role};
+use crate::net::clock::Clock;
+use crate::net::quic::{self, PeerStreams, Protocol, QuicError};
+use crate::net::socket::Network;
+use crate::net::tasks::Tasks;
+use crate::tunnel::frame::{self, FrameError, Hello, Kind, Push, Report, Request};
+use crate::tunnel::gauges::{Gauges, OpenCall};
+use crate::tunnel::head::{BodyLength, CallHead, ReplyHead};
+use crate::tunnel::stream::{
+    AbortOnDrop, Receiver, SendError, Sender, TunnelBody, length_of, lost,
+};
+use crate::tunnel::{Close, Event, TunnelError};
+
+/// First and longest pause between attempts; each pause is drawn from the upper half.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_LAST: Duration = Duration::from_secs(5);
+/// A connection that lasted this long was a good one: the next pause starts small again.
+const BACKOFF_RESET: Duration = Duration::from_secs(5);
+/// Handshake and welcome; three round trips with loss and retransmission.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a call waits for a connection that is being made.
+const RECONNECT_WAIT: Duration = Duration::from_secs(2);
+/// Addresses tried per round; a name may resolve to many.
+const ADDRESSES_MAX: usize = 16;
+/// A body up to this size is written with its head before the reply is waited for; well below
+/// the stream window, so the region's reading is not needed for it.
+const INLINE_BODY_MAX: usize = 64 * 1024;
+const FAREWELL: Duration = Duration::from_secs(1);
+const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// An edge's way to its region.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The region's addresses, `host:port` or `ip:port`, tried in turn.
+    pub regions: Vec<String>,
+    /// Address to send from; decides between IPv4 and IPv6.
+    pub local: SocketAddr,
+    /// Program version, for the region's `status`.
+    pub version: String,
+    /// What the node starts with: epoch it serves, last purge it applied.
+    pub applied_epoch: u64,
+    pub purged_seq: u64,
+    /// How long a document may take.
+    pub document_timeout: Duration,
+}
+
+impl Config {
+    pub const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+    pub fn new(regions: Vec<String>) -> Self {
+        Self {
+            regions,
+            local: SocketAddr::from(([0, 0, 0, 0], 0)),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            applied_epoch: 0,
+            purged_seq: 0,
+            document_timeout: Self::DOCUMENT_TIMEOUT,
+        }
+    }
+}
+
+/// The edge's end of the tunnel. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Tunnel(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    link: watch::Receiver<Option<quinn::Connection>>,
+    reports: watch::Sender<Done>,
+    gauges: Arc<Gauges>,
+    tasks: Tasks,
+    document_timeout: Duration,
+}
+
+/// What this edge has carried out; the newest of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Done {
+    epoch: u64,
+    seq: u64,
+}
+
+impl Tunnel {
+    /// Begins to connect. `events` is told of connections and pushes; it should be read quickly,
+    /// but nothing is lost if it is not.
+    pub fn start(
+        config: Config,
+        network: Arc<dyn Network>,
+        certificate: &NodeCertificate,
+        tasks: &Tasks,
+        clock: &Clock,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Tunnel, QuicError> {
+        let streams = PeerStreams { bidirectional: 0, unidirectional: 0 };
+        let client = quic::client_config(
+            certificate,
+            Protocol::Tunnel,
+            streams,
+            Some(Role::Region),
+            clock,
+        )?;
+        let mut endpoint =
+            quic::endpoint(&*network, config.local, certificate, None, tasks.runtime())?;
+        endpoint.set_default_client_config(client);
+        let (link, published) = watch::channel(None);
+        let done = Done { epoch: config.applied_epoch, seq: config.purged_seq };
+        let reports = watch::Sender::new(done);
+        let gauges = Arc::new(Gauges::default());
+        let dialer = Dialer {
+            node: certificate.identity().name.clone(),
+            cluster: certificate.identity().cluster.clone(),
+            config,
+            network,
+            endpoint,
+            link,
+            reports: reports.subscribe(),
+            events,
+            gauges: gauges.clone(),
+            tasks: tasks.clone(),
+        };
+        let tunnel = Tunnel(Arc::new(Inner {
+            link: published,
+            reports,
+            gauges,
+            tasks: tasks.clone(),
+            document_timeout: dialer.config.document_timeout,
+        }));
+        tasks.spawn(dialer.run());
+        Ok(tunnel)
+    }
+
+    pub fn gauges(&self) -> &Arc<Gauges> {
+        &self.0.gauges
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.0.link.borrow().as_ref().is_some_and(|link| link.close_reason().is_none())
+    }
+
+    /// Tells the region what this edge has carried out, now or when it is connected again.
+    pub fn report(&self, report: Report) {
+        self.0.reports.send_if_modified(|done| {
+            let before = *done;
+            match report {
+                Report::Applied { epoch } => done.epoch = epoch,
+                Report::Purged { seq } => done.seq = seq,
+            }
+            *done != before
+        });
+    }
+
+    /// Sends a call to the region and waits for the reply's head, at most `head.time_left_ms`.
+    ///
+    /// The body is sent while the reply is awaited. Dropping this future, or the reply's body,
+    /// cancels the call at the region. A call without body and side effects (GET, HEAD) is sent a
+    /// second time if the connection was lost before the reply began; a call that never left is
+    /// sent again whatever it is.
+    pub async fn forward(
+        &self,
+        head: CallHead,
+        body: Body,
+    ) -> Result<(ReplyHead, Body), TunnelError> {
+        let deadline = Instant::now() + Duration::from_millis(head.time_left_ms);
+        let again = matches!(body, Body::Empty) && [Method::GET, Method::HEAD].contains(&head.method);
+        let mut body = Some(body);
+        let open = OpenCall::new(&self.0.gauges);
+        let attempts = async {
+            let mut first = true;
+            loop {
+                let stream = match self.open(deadline).await {
+                    Err(TunnelError::Lost(_)) if first => {
+                        first = false;
+                        continue;
+                    }
+                    stream => stream?,
+                };
+                let body = body.take().unwrap_or(Body::Empty);
+                match self.exchange(stream, &head, body, deadline).await {
+                    Err(TunnelError::Lost(_)) if first && again => first = false,
+                    answer => break answer,
+                }
+            }
+        };
+        let answer = tokio::time::timeout_at(deadline, attempts).await;
+        let (reply, length, receiver, upload) = answer.map_err(|_late| TunnelError::Timeout)??;
+        let body = match length {
+            BodyLength::None => Body::Empty,
+            _ => Body::stream(TunnelBody::new(
+                receiver,
+                length,
+                self.0.gauges.clone(),
+                Some(open),
+                upload,
+            )),
+        };
+        Ok((reply, body))
+    }
+
+    /// Asks the region for a document.
+    pub async fn request(&self, request: Request) -> Result<Bytes, TunnelError> {
+        let deadline = Instant::now() + self.0.document_timeout;
+        let answer = async {
+            let (send, recv) = self.open(deadline).await?;
+            let (mut sender, mut receiver) = (Sender::new(send), Receiver::new(recv));
+            // A failure to write shows in the answer, which says more about its cause.
+            sender.frame(Kind::Request, |out| request.put(out)).await.ok();
+            sender.finish();
+            match receiver.expect_frame().await? {
+                (Kind::Document, bytes) => Ok(bytes),
+                (Kind::Failed, text) => {
+                    Err(TunnelError::NoDocument(Arc::from(String::from_utf8_lossy(&text))))
+                }
+                (other, _) => Err(FrameError::Unexpected(other as u8).into()),
+            }
+        };
+        let answer = tokio::time::timeout_at(deadline, answer).await;
+        answer.map_err(|_late| TunnelError::Timeout)?
+    }
+
+    /// A new stream on the present connection, or on the next one if that is made soon.
+    pub(super) async fn open(
+        &self,
+        deadline: Instant,
+    ) -> Result<(quinn::SendStream, quinn::RecvStream), TunnelError> {
+        let present = self.0.link.borrow().clone();
+        let link = match present.filter(|link| link.close_reason().is_none()) {
+            Some(link) => link,
+            None => self.await_link(deadline).await?,
+        };
+        link.open_bi().await.map_err(|error| lost(&error))
+    }
+
+    async fn await_link(&self, deadline: Instant) -> Result<quinn::Connection, TunnelError> {
+        let mut link = self.0.link.clone();
+        let alive = |link: &Option<quinn::Connection>| {
+            link.as_ref().is_some_and(|link| link.close_reason().is_none())
+        };
+        let until = deadline.min(Instant::now() + RECONNECT_WAIT);
+        match tokio::time::timeout_at(until, link.wait_for(alive)).await {
+            Ok(Ok(link)) => link.clone().ok_or(TunnelError::NotConnected),
+            // Nobody came, or the node stops.
+            _ => Err(TunnelError::NotConnected),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        (send, recv): (quinn::SendStream, quinn::RecvStream),
+        head: &CallHead,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<(ReplyHead, BodyLength, Receiver, Option<AbortOnDrop>), TunnelError> {
+        let (mut sender, mut receiver) = (Sender::new(send), Receiver::new(recv));
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        let length = length_of(&body);
+        let mut out = BytesMut::with_capacity(1_024);
+        frame::put_frame(&mut out, Kind::Call, |out| head.put(left, length, out))?;
+        let gauges = self.0.gauges.clone();
+        let inline = match &body {
+            Body::Empty => true,
+            Body::Full(bytes) => bytes.len() <= INLINE_BODY_MAX,
+            Body::Incoming(_) | Body::Stream(_) => false,
+        };
+        let mut upload = None;
+        let first = if inline {
+            // If the region does not want it, or is gone, the reply tells.
+            sender.message(out, body, &gauges).await.ok();
+            receiver.frame().await
+        } else {
+            let mut sending = Box::pin(async move {
+                if let Err(error) = sender.message(out, body, &gauges).await {
+                    tracing::debug!(%error, "A request body was not sent to its end.");
+                }
+            });
+            let first = tokio::select! {
+                first = receiver.frame() => Some(first),
+                () = &mut sending => None,
+            };
+            match first {
+                None => receiver.frame().await,
+                // The reply has begun and the request goes on: let it, on the caller's runtime.
+                Some(first) => {
+                    let task = self.0.tasks.on(Handle::current()).spawn(sending);
+                    upload = Some(AbortOnDrop(task.abort_handle()));
+                    first
+                }
+            }
+        };
+        match first?.ok_or(FrameError::Truncated)? {
+            (Kind::Reply, payload) => {
+                let (reply, length) = ReplyHead::get(payload)?;
+                Ok((reply, length, receiver, upload))
+            }
+            (Kind::Stale, _) => Err(TunnelError::Stale),
+            (other, _) => Err(FrameError::Unexpected(other as u8).into()),
+        }
+    }
+}
+
+/// The task that keeps the connection.
+struct Dialer {
+    node: String,
+    cluster: String,
+    config: Config,
+    network: Arc<dyn Network>,
+    endpoint: quinn::Endpoint,
+    link: watch::Sender<Option<quinn::Connection>>,
+    reports: watch::Receiver<Done>,
+    events: mpsc::Sender<Event>,
+    gauges: Arc<Gauges>,
+    tasks: Tasks,
+}
+
+impl Dialer {
+    async fn run(mut self) {
+        let stopped = self.tasks.stopped().clone();
+        {
+            let mut dialing = pin!(self.dial_forever());
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = &mut dialing => {}
+            }
+        }
+        self.link.send_replace(None);
+        self.endpoint.close(quinn::VarInt::from_u32(0x10), b"shutting down");
+        // Late or not, the node stops.
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+    }
+
+    async fn dial_forever(&mut self) {
+        let mut pause = BACKOFF_FIRST;
+        loop {
+            for address in self.addresses().await {
+                let begun = Instant::now();
+                if let Some(up) = self.connect(address).await {
+                    self.hold(up).await;
+                }
+                if self.reports.has_changed().is_err() {
+                    return;
+                }
+                if begun.elapsed() >= BACKOFF_RESET {
+                    pause = BACKOFF_FIRST;
+                }
+            }
+            // Drawn from the upper half, so that edges that lost a region together do not come
+            // back together.
+            let share = rand::rng().random_range(0.5..=1.0);
+            tokio::time::sleep(pause.mul_f64(share)).await;
+            pause = (pause * 2).min(BACKOFF_LAST);
+        }
+    }
+
+    /// The region's addresses of our address family, in the order of the list.
+    async fn addresses(&self) -> Vec<SocketAddr> {
+        let mut found = Vec::new();
+        for region in &self.config.regions {
+            if let Ok(address) = region.parse() {
+                found.push(address);
+                continue;
+            }
+            let Some((host, port)) = region.rsplit_once(':') else { continue };
+            let Ok(port) = port.parse() else { continue };
+            let resolved =
+                tokio::time::timeout(RESOLVE_TIMEOUT, self.network.resolve(host, port)).await;
+            match resolved {
+                Ok(Ok(addresses)) => found.extend(addresses),
+                _ => tracing::warn!(%region, "The region's name does not resolve."),
+            }
+        }
+        found.retain(|address: &SocketAddr| address.is_ipv4() == self.config.local.is_ipv4());
+        found.truncate(ADDRESSES_MAX);
+        found
+    }
+
+    async fn connect(&mut self, address: SocketAddr) -> Option<Up> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.try_connect(address)).await {
+            Ok(Ok(up)) => return Some(up),
+            Ok(Err(error)) => tracing::info!(%address, %error, "The region is not reachable."),
+            Err(_late) => tracing::info!(%address, "The region does not answer."),
+        }
+        Gauges::add(&self.gauges.refused, 1);
+        None
+    }
+
+    async fn try_connect(&mut self, address: SocketAddr) -> Result<Up, String> {
+        let connecting = self
+            .endpoint
+            .connect(address, quic::server_name())
+            .map_err(|error| error.to_string())?;
+        let connection = connecting.await.map_err(|error| error.to_string())?;
+        let identity =
+            quic::peer(&connection, &self.cluster).map_err(|error| error.to_string())?;
+        let (send, recv) = connection.open_bi().await.map_err(|error| error.to_string())?;
+        let (mut sender, mut receiver) = (Sender::new(send), Receiver::new(recv));
+        let told = *self.reports.borrow_and_update();
+        let hello = Hello {
+            node: self.node.clone(),
+            version: self.config.version.clone(),
+            applied_epoch: told.epoch,
+            purged_seq: told.seq,
+        };
+        let said = sender.frame(Kind::Hello, |out| hello.put(out)).await;
+        said.map_err(|error| error.to_string())?;
+        // The region looks at our certificate only after our side of the handshake is done; its
+        // welcome is the proof that it let us in.
+        match receiver.expect_frame().await {
+            Ok((Kind::Welcome, _)) => {}
+            Ok((other, _)) => return Err(format!("unexpected frame {other:?}")),
+            Err(error) => {
+                let reason = connection.close_reason();
+                return Err(reason.map_or(error.to_string(), |reason| reason.to_string()));
+            }
+        }
+        Ok(Up { connection, sender, receiver, told, region: identity.name })
+    }
+
+    /// Keeps a connection until it ends.
+    async fn hold(&mut self, mut up: Up) {
+        Gauges::add(&self.gauges.connections, 1);
+        tracing::info!(
+            region = %up.region,
+            address = %up.connection.remote_address(),
+            "The tunnel is up."
+        );
+        self.link.send_replace(Some(up.connection.clone()));
+        self.tell(Event::Connected { region: up.region.clone() }).await;
+        let reason = self.listen(&mut up).await;
+        self.link.send_replace(None);
+        Close::Shutdown.apply(&up.connection);
+        tracing::warn!(region = %up.region, %reason, "The tunnel is down.");
+        self.tell(Event::Disconnected).await;
+    }
+
+    async fn listen(&mut self, up: &mut Up) -> String {
+        let mut gauge = tokio::time::interval(GAUGE_INTERVAL);
+        loop {
+            tokio::select! {
+                frame = up.receiver.frame() => match frame {
+                    Ok(Some((Kind::Push, payload))) => match Push::get(payload) {
+                        Ok(push) => self.tell(Event::Push(push)).await,
+                        Err(error) => return error.to_string(),
+                    },
+                    Ok(_) => return "the region ended the control stream".to_owned(),
+                    Err(error) => {
+                        let reason = up.connection.close_reason();
+                        return reason.map_or(error.to_string(), |reason| reason.to_string());
+                    }
+                },
+                changed = self.reports.changed() => {
+                    // All handles are gone: nobody will ever need this connection.
+                    if changed.is_err() {
+                        return "the tunnel is no longer used".to_owned();
+                    }
+                    let now = *self.reports.borrow_and_update();
+                    if let Err(error) = up.report(now).await {
+                        return error.to_string();
+                    }
+                }
+                _ = gauge.tick() => {
+                    let rtt = u64::try_from(up.connection.rtt().as_micros()).unwrap_or(u64::MAX);
+                    self.gauges.rtt_us.store(rtt, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, event: Event) {
+        // Without a listener there is nobody to tell.
+        self.events.send(event).await.ok();
+    }
+}
+
+/// An established connection with its control stream.
+struct Up {
+    connection: quinn::Connection,
+    sender: Sender,
+    receiver: Receiver,
+    told: Done,
+    region: String,
+}
+
+impl Up {
+    async fn report(&mut self, now: Done) -> Result<(), SendError> {
+        if now.epoch != self.told.epoch {
+            let report = Report::Applied { epoch: now.epoch };
+            self.sender.frame(Kind::Report, |out| report.put(out)).await?;
+        }
+        if now.seq != self.told.seq {
+            let report = Report::Purged { seq: now.seq };
+            self.sender.frame(Kind::Report, |out| report.put(out)).await?;
+        }
+        self.told = now;
+        Ok(())
+    }
+}
