@@ -1,0 +1,251 @@
+//! From hyper's request to the handler's reply: the last checks, one per protocol.
+//!
+//! Nothing here allocates for a request without a body. A panic of the handler is caught, counted
+//! and answered by [`Handler::refuse`].
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt;
+use http::header::{ALT_SVC, CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::call::{Body, Connection};
+use crate::listener::accept::Front;
+use crate::listener::body::{Bounded, Delivered, InFlight};
+use crate::listener::head::{FIELDS_MAX, REFUSED_METHOD, is_authority};
+use crate::listener::watch::Vitals;
+use crate::listener::{Handler, Limits, Refused, Speaks};
+
+/// What the requests of one connection share.
+pub(super) struct Session<H> {
+    pub(super) front: Arc<Front<H>>,
+    pub(super) connection: Arc<Connection>,
+    pub(super) vitals: Arc<Vitals>,
+}
+
+impl<H: Handler> Session<H> {
+    /// Runs the handler and contains its panics.
+    pub(super) async fn call(&self, request: Request<Body>) -> Response<Body> {
+        let call = self.front.handler.handle(self.connection.clone(), request);
+        match AssertUnwindSafe(call).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => {
+                self.front.gauges.panicked();
+                self.refuse(Refused::Panicked)
+            }
+        }
+    }
+
+    pub(super) fn refuse(&self, reason: Refused) -> Response<Body> {
+        self.front.gauges.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(peer = %self.connection.peer, %reason, "A request was refused.");
+        self.front.handler.refuse(&self.connection, reason)
+    }
+
+    fn offer_http3(&self, response: &mut Response<Body>) {
+        if let Some(offer) = &self.front.alt_svc {
+            response.headers_mut().insert(ALT_SVC, offer.clone());
+        }
+    }
+}
+
+/// Answers one HTTP/1.1 request; the guard has checked its head.
+pub(super) async fn http1<H: Handler>(
+    session: Arc<Session<H>>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    if request.method().as_str() == REFUSED_METHOD {
+        let reason = session.vitals.refused.get().copied();
+        let reason = reason.unwrap_or(Refused::Malformed("request"));
+        let mut response = match session.front.config.speaks {
+            Speaks::RedirectTo(_) => plain(StatusCode::BAD_REQUEST, "Bad Request\n"),
+            _ => session.refuse(reason),
+        };
+        close(&mut response);
+        return Ok(response);
+    }
+    if let Speaks::RedirectTo(port) = session.front.config.speaks {
+        let mut response = redirect(&request, port);
+        close(&mut response);
+        return Ok(response);
+    }
+    let (parts, body) = request.into_parts();
+    let limits = &session.front.config.limits;
+    let body = if body.is_end_stream() {
+        Body::Empty
+    } else if body.size_hint().exact().is_some() {
+        // The guard has bounded the declared length, and the watch the pace.
+        Body::Incoming(body)
+    } else {
+        Body::stream(Bounded::new(body, limits.body_bytes, limits.body_stall, None))
+    };
+    let mut response = session.call(Request::from_parts(parts, body)).await;
+    if session.vitals.refused.get().is_some() {
+        close(&mut response);
+    }
+    session.offer_http3(&mut response);
+    Ok(response)
+}
+
+/// Answers one HTTP/2 request.
+pub(super) async fn http2<H: Handler>(
+    session: Arc<Session<H>>,
+    request: Request<Incoming>,
+) -> Result<Response<Delivered>, Infallible> {
+    let call = InFlight::new(session.vitals.clone());
+    let (parts, body) = request.into_parts();
+    let limits = &session.front.config.limits;
+    let mut response = match check(&parts, limits) {
+        Err(reason) => {
+            session.vitals.closing.store(true, Ordering::Relaxed);
+            session.refuse(reason)
+        }
+        Ok(()) => {
+            let body = if body.is_end_stream() {
+                Body::Empty
+            } else {
+                // h2 compares the length with the declared one.
+                Body::stream(Bounded::new(body, limits.body_bytes, limits.body_stall, None))
+            };
+            session.call(Request::from_parts(parts, body)).await
+        }
+    };
+    session.offer_http3(&mut response);
+    Ok(response.map(|body| Delivered::new(body, call)))
+}
+
+/// What the guard checks for HTTP/1.1, for protocols whose framing is beyond doubt.
+pub(super) fn check(parts: &http::request::Parts, limits: &Limits) -> Result<(), Refused> {
+    if parts.method == Method::CONNECT || parts.method.as_str() == REFUSED_METHOD {
+        return Err(Refused::Malformed("method is not for a gateway"));
+    }
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.uri_bytes {
+        return Err(Refused::UriTooLong { limit: limits.uri_bytes });
+    }
+    let headers = &parts.headers;
+    if headers.len() > FIELDS_MAX {
+        return Err(Refused::TooManyHeaders { limit: FIELDS_MAX });
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > limits.header_bytes {
+        return Err(Refused::HeadersTooLarge { limit: limits.header_bytes });
+    }
+    authority(&parts.uri, headers)?;
+    if let Some(length) = content_length(headers)?
+        && length > limits.body_bytes
+    {
+        return Err(Refused::BodyTooLarge { limit: limits.body_bytes });
+    }
+    Ok(())
+}
+
+/// RFC 9113 section 8.3.1 and RFC 9114 section 4.3.1: one authority, said once or twice alike.
+fn authority(uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
+        return Err(Refused::Ambiguous("more than one Host"));
+    }
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    let authority = match (authority, host.map(HeaderValue::as_bytes)) {
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+            return Err(Refused::Ambiguous("Host is not :authority"));
+        }
+        (Some(authority), _) => authority,
+        (None, Some(host)) => host,
+        (None, None) => return Err(Refused::Malformed("neither :authority nor Host")),
+    };
+    if is_authority(authority) { Ok(()) } else { Err(Refused::Malformed("authority")) }
+}
+
+/// The declared length, if any; two declarations are one too many.
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(None) };
+    if lengths.next().is_some() {
+        return Err(Refused::Ambiguous("more than one Content-Length"));
+    }
+    let digits = length.as_bytes();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Refused::Ambiguous("Content-Length is not a number"));
+    }
+    Ok(Some(length.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)))
+}
+
+/// Connection-specific fields have no place outside HTTP/1.1 (RFC 9114 section 4.2).
+pub(super) fn has_connection_fields(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONNECTION)
+        || headers.contains_key(TRANSFER_ENCODING)
+        || headers.contains_key("keep-alive")
+        || headers.contains_key("proxy-connection")
+        || headers.contains_key("upgrade")
+}
+
+fn close(response: &mut Response<Body>) {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+}
+
+/// RFC 9110 section 15.4.9: 308 keeps the method; bodies are not asked for again in the clear.
+fn redirect(request: &Request<Incoming>, port: u16) -> Response<Body> {
+    let authority = match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(HOST).and_then(|host| host.to_str().ok()),
+    };
+    let host = authority.and_then(host_of);
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let known = matches!(*request.method(), Method::GET | Method::HEAD) && path.starts_with('/');
+    let location = host.filter(|_| known).and_then(|host| {
+        let location = match port {
+            443 => format!("https://{host}{path}"),
+            _ => format!("https://{host}:{port}{path}"),
+        };
+        HeaderValue::try_from(location).ok()
+    });
+    match location {
+        Some(location) => {
+            let mut response = plain(StatusCode::PERMANENT_REDIRECT, "Use HTTPS.\n");
+            response.headers_mut().insert(LOCATION, location);
+            response
+        }
+        None => plain(StatusCode::FORBIDDEN, "Forbidden: use HTTPS.\n"),
+    }
+}
+
+/// An authority without its port; brackets of an IPv6 address stay.
+fn host_of(authority: &str) -> Option<&str> {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::Full(text.as_bytes().into()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}
+
+/// hyper's way to run HTTP/2 streams: on the runtime of their connection, which owns them.
+#[derive(Clone, Debug)]
+pub(super) struct OnThisRuntime;
+
+impl<F> hyper::rt::Executor<F> for OnThisRuntime
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    #[allow(clippy::disallowed_methods, reason = "the stream ends with its tracked connection")]
+    fn execute(&self, future: F) {
+        drop(tokio::spawn(future));
+    }
+}
