@@ -1,12 +1,13 @@
-//! What does the operator see and change? The admin listener's surface.
+//! What does the operator see and change? The admin listener's surface, and API definitions.
 //!
 //! Today: health, metrics, the cluster's status and purges, over plain HTTP on loopback and HTTPS
-//! elsewhere. It answers no call of an API and decides nothing by itself: the node implements
-//! [`http::Admin`], this room only speaks the protocol. AWS's control-plane protocol will live here
-//! too, on the same listener.
+//! elsewhere, and the reader of OpenAPI documents. It answers no call of an API and decides nothing
+//! by itself: the node implements [`http::Admin`], this room only speaks the protocol. AWS's
+//! control-plane protocol will live here too, on the same listener.
 
 pub mod client;
 pub mod http;
+pub mod openapi;
 pub mod status;
 
 #[cfg(test)]

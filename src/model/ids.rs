@@ -55,3 +55,36 @@ id!(
     /// A node's name in the topology, as its certificate states it.
     NodeName
 );
+
+impl ApiId {
+    /// The id an API gets when nobody chose one: always the same for the same name, so that URLs
+    /// survive a restart and a re-read.
+    pub fn derived(name: &str) -> Self {
+        Self::new(&derived("api", name))
+    }
+}
+
+impl ResourceId {
+    /// The id of a resource read from a document: always the same for the same API and path, so
+    /// that cached answers survive a re-read.
+    pub fn derived(api: &ApiId, path: &str) -> Self {
+        Self::new(&derived(api.as_str(), path))
+    }
+}
+
+/// Ten of `[a-z0-9]`, the length AWS gives to API ids: 36^10 of them, so that two names of one
+/// cluster do not meet by chance.
+fn derived(scope: &str, name: &str) -> String {
+    const LENGTH: usize = 10;
+    const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let text = format!("{scope}\0{name}");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let mut rest =
+        digest.as_ref().iter().take(8).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    let mut id = String::with_capacity(LENGTH);
+    for _ in 0..LENGTH {
+        id.push(char::from(ALPHABET[(rest % 36) as usize]));
+        rest /= 36;
+    }
+    id
+}

@@ -4,7 +4,9 @@
 //! tunnel ships them to the edges. A second set of structs per border would only be a place to
 //! forget a field.
 
+pub mod document;
 pub mod ids;
+pub mod problem;
 pub mod quotas;
 pub mod rest_api;
 pub mod stage;

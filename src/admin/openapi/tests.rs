@@ -1,0 +1,668 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::rest_api::IntegrationKind;
+
+const PETSTORE: &str = include_str!("../../../topology/petstore.yaml");
+
+fn options() -> Options {
+    Options {
+        api_id: ApiId::new("a1b2c3d4e5"),
+        name: None,
+        endpoint_type: None,
+        endpoint_type_default: EndpointType::Edge,
+        integration_timeout_max_ms: 29_000,
+    }
+}
+
+fn good(text: &str) -> RestApi {
+    match read("api", text.as_bytes(), &options()) {
+        Ok(api) => api,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// The problems of a document, without the file's name.
+fn bad(text: &str) -> Vec<String> {
+    match read("api", text.as_bytes(), &options()) {
+        Ok(api) => panic!("was read: {api:?}"),
+        Err(problems) => problems
+            .found
+            .iter()
+            .map(|problem| problem.to_string().trim_start_matches("api:").to_owned())
+            .collect(),
+    }
+}
+
+/// Exactly one problem, and it says all of these.
+#[track_caller]
+fn refused(text: &str, says: &[&str]) {
+    let problems = bad(text);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    for part in says {
+        assert!(problems[0].contains(part), "`{part}` is not in: {}", problems[0]);
+    }
+}
+
+/// A document with one GET at `path`; `{op}` goes into the operation, `{int}` into the integration.
+fn document(path: &str, op: &str, int: &str) -> String {
+    format!(
+        r#"{{"openapi": "3.0.1", "info": {{"title": "t"}}, "paths": {{"{path}": {{"get": {{
+  {op}
+  "x-amazon-apigateway-integration": {{ {int} "type": "http_proxy", "uri": "http://b/x" }}
+}}}}}}}}"#
+    )
+}
+
+fn with_paths(paths: &[&str]) -> String {
+    let items: Vec<String> = paths
+        .iter()
+        .map(|path| {
+            format!(
+                r#""{path}": {{"get": {{"x-amazon-apigateway-integration":
+                {{"type": "http_proxy", "uri": "http://b/"}}}}}}"#
+            )
+        })
+        .collect();
+    format!(r#"{{"swagger": "2.0", "info": {{"title": "t"}}, "paths": {{{}}}}}"#, items.join(","))
+}
+
+/// Replaces one place of the small document below.
+fn small(find: &str, replacement: &str) -> String {
+    const SMALL: &str = r#"{
+ "openapi": "3.0.1",
+ "info": {"title": "small"},
+ "servers": [{"url": "https://x/base"}],
+ "security": [],
+ "components": {},
+ "paths": {
+  "/a": {"get": {
+   "responses": {"200": {"headers": {"X-A": {}}}},
+   "x-amazon-apigateway-integration": {
+    "type": "http",
+    "uri": "http://b/a",
+    "responses": {"default": {"statusCode": 200}}
+   }
+  }}
+ }
+}"#;
+    assert!(SMALL.contains(find), "{find}");
+    SMALL.replacen(find, replacement, 1)
+}
+
+#[test]
+fn the_pet_store_is_read_whole() {
+    let api = good(PETSTORE);
+    assert_eq!(api.name, "petstore");
+    assert_eq!(api.endpoint_type, EndpointType::Edge);
+    assert_eq!(api.binary_media_types, ["image/*"]);
+    assert_eq!(api.minimum_compression_size, Some(1024));
+    let paths: Vec<&str> = api.resources.iter().map(|resource| resource.path.as_str()).collect();
+    assert_eq!(paths, ["/pets", "/pets/{petId}", "/health", "/echo/{proxy+}"]);
+    let pets = &api.resources[0];
+    let verbs: Vec<&str> = pets.methods.iter().map(|method| method.http_method.as_str()).collect();
+    assert_eq!(verbs, ["GET", "POST", "OPTIONS"]);
+    let list = &pets.methods[0];
+    assert_eq!(list.operation_name.as_deref(), Some("listPets"));
+    assert_eq!(
+        list.request_parameters.keys().collect::<Vec<_>>(),
+        ["method.request.querystring.type", "method.request.querystring.page"]
+    );
+    assert_eq!(list.integration.kind, IntegrationKind::HttpProxy);
+    assert_eq!(list.integration.timeout_ms, 5_000);
+    assert_eq!(list.integration.cache_key_parameters.len(), 2);
+    assert_eq!(pets.methods[2].integration.mock_status, Some(200));
+    let one = &api.resources[1].methods[0];
+    assert_eq!(one.request_parameters["method.request.path.petId"], true);
+    assert_eq!(one.integration.responses[1].selection_pattern.as_deref(), Some("404"));
+    let echo = &api.resources[3].methods[0];
+    assert_eq!(echo.http_method, "ANY");
+    assert_eq!(echo.integration.timeout_ms, 29_000);
+}
+
+#[test]
+fn ids_are_stable_and_well_formed() {
+    let one = good(PETSTORE);
+    let two = good(PETSTORE);
+    assert_eq!(one, two);
+    for resource in &one.resources {
+        let id = resource.id.as_str();
+        assert!(id.len() == 10 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()));
+    }
+    // Written down: a change of the hash would drop every cached answer and every URL.
+    assert_eq!(ApiId::derived("petstore").as_str(), ApiId::derived("petstore").as_str());
+    assert_ne!(ApiId::derived("petstore"), ApiId::derived("petstore2"));
+}
+
+#[test]
+fn json_and_yaml_say_the_same() {
+    let yaml = "openapi: 3.1.0\ninfo: {title: small}\npaths:\n  /a:\n    get:\n      responses:\n        200: {headers: {X-A: {}}}\n      x-amazon-apigateway-integration:\n        type: http\n        uri: http://b/a\n        responses:\n          default: {statusCode: 200}\n";
+    assert_eq!(good(&small("3.0.1", "3.1.0")), good(yaml));
+}
+
+#[test]
+fn swagger_is_read_and_its_base_path_left_out() {
+    let api = good(
+        "swagger: 2.0\ninfo: {title: s}\nbasePath: /v1\nhost: h\nschemes: [https]\n\
+         x-amazon-apigateway-endpoint-configuration: {types: [REGIONAL]}\n\
+         parameters:\n  q: {name: q, in: query, required: true, type: string}\n\
+         paths:\n  /a:\n    parameters:\n    - {$ref: '#/parameters/q'}\n    - {name: h, in: header}\n\
+         \x20   post:\n      parameters:\n      - {name: h, in: header, required: true}\n\
+         \x20     - {name: b, in: body}\n\
+         \x20     x-amazon-apigateway-integration: {type: HTTP_PROXY, uri: 'https://b/', httpMethod: post}\n",
+    );
+    assert_eq!(api.endpoint_type, EndpointType::Regional);
+    assert_eq!(api.resources[0].path, "/a");
+    let method = &api.resources[0].methods[0];
+    assert_eq!(method.integration.http_method.as_deref(), Some("POST"));
+    let parameters: Vec<(&str, bool)> =
+        method.request_parameters.iter().map(|(name, must)| (name.as_str(), *must)).collect();
+    assert_eq!(
+        parameters,
+        [("method.request.querystring.q", true), ("method.request.header.h", true)]
+    );
+}
+
+#[test]
+fn the_endpoint_type_comes_from_options_then_document_then_default() {
+    let servers = r#"[{"x-amazon-apigateway-endpoint-configuration": {"types": ["PRIVATE"]}}]"#;
+    let text = small(r#"[{"url": "https://x/base"}]"#, servers);
+    assert_eq!(good(&text).endpoint_type, EndpointType::Private);
+    let over = Options { endpoint_type: Some(EndpointType::Regional), ..options() };
+    assert_eq!(read("f", text.as_bytes(), &over).unwrap().endpoint_type, EndpointType::Regional);
+}
+
+/// What is not built is refused where it stands.
+#[test]
+fn each_thing_not_built_is_refused_at_its_place() {
+    let integration =
+        |key: &str| small(r#""type": "http","#, &format!(r#""type": "http", {key},"#));
+    let root = |key: &str| small(r#""components""#, &format!(r#"{key}, "components""#));
+    let operation =
+        |key: &str| small(r#""responses": {"200""#, &format!(r#"{key}, "responses": {{"200""#));
+    for (text, place) in [
+        (root(r#""x-amazon-apigateway-policy": {}"#), "x-amazon-apigateway-policy:"),
+        (root(r#""x-amazon-apigateway-api-key-source": "AUTHORIZER""#), "api-key-source"),
+        (root(r#""x-amazon-apigateway-cors": {}"#), "x-amazon-apigateway-cors:"),
+        (root(r#""x-amazon-apigateway-invented": 1"#), "x-amazon-apigateway-invented:"),
+        (root(r#""X-Amazon-ApiGateway-Policy": 1"#), "X-Amazon-ApiGateway-Policy:"),
+        (
+            root(r#""x-amazon-apigateway-gateway-responses": {"DEFAULT_4XX": {}}"#),
+            "gateway-responses.DEFAULT_4XX:",
+        ),
+        (small(r#""security": []"#, r#""security": [{"key": []}]"#), "security[0].key:"),
+        (
+            small(
+                r#""components": {}"#,
+                r#""components": {"securitySchemes": {"s": {"x-amazon-apigateway-authorizer": {}}}}"#,
+            ),
+            "components.securitySchemes.s.x-amazon-apigateway-authorizer:",
+        ),
+        (
+            small(
+                r#"{"url": "https://x/base"}"#,
+                r#"{"x-amazon-apigateway-endpoint-configuration": {"disableExecuteApiEndpoint": true}}"#,
+            ),
+            "servers[0].x-amazon-apigateway-endpoint-configuration.disableExecuteApiEndpoint:",
+        ),
+        (
+            small(
+                r#"{"url": "https://x/base"}"#,
+                r#"{"x-amazon-apigateway-endpoint-configuration": {"vpcEndpointIds": ["v"]}}"#,
+            ),
+            "vpcEndpointIds:",
+        ),
+        (operation(r#""security": [{"iam": []}]"#), "paths./a.get.security[0].iam:"),
+        (
+            operation(r#""x-amazon-apigateway-auth": {"type": "AWS_IAM"}"#),
+            "x-amazon-apigateway-auth:",
+        ),
+        (operation(r#""x-amazon-apigateway-request-validator": "v""#), "request-validator"),
+        (integration(r#""credentials": "arn:x""#), "x-amazon-apigateway-integration.credentials:"),
+        (integration(r#""connectionType": "VPC_LINK""#), "connectionType:"),
+        (integration(r#""contentHandling": "CONVERT_TO_TEXT""#), "contentHandling:"),
+        (integration(r#""responseTransferMode": "STREAM""#), "responseTransferMode:"),
+        (integration(r#""passthroughBehavior": "never""#), "passthroughBehavior:"),
+        (
+            integration(r#""requestTemplates": {"application/json": "x"}"#),
+            "requestTemplates.application/json:",
+        ),
+        (
+            small(r#""statusCode": 200"#, r#""statusCode": 200, "responseTemplates": {"a/b": ""}"#),
+            "responseTemplates.a/b:",
+        ),
+        (
+            small(r#""type": "http""#, r#""type": "aws_proxy""#),
+            "x-amazon-apigateway-integration.type:",
+        ),
+        (small(r#""type": "http""#, r#""type": "AWS""#), "x-amazon-apigateway-integration.type:"),
+    ] {
+        refused(&text, &[place]);
+    }
+}
+
+#[test]
+fn what_changes_nothing_is_taken() {
+    let integration =
+        |key: &str| small(r#""type": "http","#, &format!(r#""type": "http", {key},"#));
+    let root = |key: &str| small(r#""components""#, &format!(r#"{key}, "components""#));
+    for text in [
+        root(
+            r#""x-amazon-apigateway-documentation": {}, "x-amazon-apigateway-importexport-version": "1.0""#,
+        ),
+        root(r#""tags": [{"name": "n", "x-amazon-apigateway-tag-value": "v"}], "x-vendor": 1"#),
+        root(r#""x-amazon-apigateway-api-key-source": "HEADER""#),
+        root(r#""x-amazon-apigateway-request-validators": {"v": {"validateRequestBody": true}}"#),
+        root(
+            r#""x-amazon-apigateway-request-validators": {"v": {"validateRequestBody": false}}, "x-amazon-apigateway-request-validator": "v""#,
+        ),
+        small(
+            r#""components": {}"#,
+            r#""components": {"securitySchemes": {"s": {"type": "apiKey"}}}"#,
+        ),
+        small(
+            r#""responses": {"200""#,
+            r#""x-amazon-apigateway-auth": {"type": "none"}, "responses": {"200""#,
+        ),
+        integration(r#""connectionType": "INTERNET", "passthroughBehavior": "when_no_templates""#),
+        integration(
+            r#""requestTemplates": {}, "contentHandling": null, "responseTransferMode": "BUFFERED""#,
+        ),
+    ] {
+        good(&text);
+    }
+    // A root rule that every operation lifts keeps nobody out.
+    good(
+        &small(r#""security": []"#, r#""security": [{"key": []}]"#)
+            .replace(r#""get": {"#, r#""get": {"security": [],"#),
+    );
+}
+
+/// AWS: "CreateResource", texts as recorded.
+#[test]
+fn bad_resource_trees_are_refused_with_aws_texts() {
+    for (paths, says) in [
+        (
+            &["/a/{x}", "/a/{y+}"][..],
+            "A sibling ({x}) of this resource already has a variable path part -- only one is allowed",
+        ),
+        (&["/a/{x}/b", "/a/{y}/c"], "A sibling ({x})"),
+        (&["/{p+}/x"], "Cannot create a child of a resource with a greedy path variable: {p+}"),
+        (&["/a b"], "Resource's path part only allow"),
+        (&["/a{x}"], "Resource's path part only allow"),
+        (&["/{}"], "Resource's path part only allow"),
+        (&["/a/"], "take the needless `/` out"),
+        (&["/a//b"], "take the needless `/` out"),
+        (&["a"], "a path begins with `/`"),
+        (&["/{x}/{x}"], "names `x` twice"),
+    ] {
+        refused(&with_paths(paths), &[says]);
+    }
+    good(&with_paths(&["/", "/a/{x}", "/a/{x}/b", "/a/b", "/b/{y}", "/c/{x+}", "/a.b_c-d:e"]));
+    refused(&with_paths(&["/a", "/a"]), &["twice"]);
+    refused(&with_paths(&[]), &["The REST API doesn't contain any methods"]);
+}
+
+#[test]
+fn mistakes_in_a_method_are_named() {
+    for (op, int, says) in [
+        ("", r#""timeoutInMillis": 49,"#, "Timeout should be between 50 ms and 29000 ms"),
+        ("", r#""timeoutInMillis": 29001,"#, "Timeout should be between 50 ms and 29000 ms"),
+        ("", r#""timeoutInMillis": "5","#, "Timeout should be between"),
+        (
+            "",
+            r#""cacheKeyParameters": ["method.request.querystring.q"],"#,
+            "Invalid cache key parameter",
+        ),
+        ("", r#""httpMethod": "FETCH","#, "Invalid HttpMethod specified"),
+        ("", r#""invented": 1,"#, "unknown key"),
+        ("", r#""timeoutInMilis": 1,"#, "did you mean `timeoutInMillis`?"),
+        ("", r#""tlsConfig": {"serverNameToVerify": "x"},"#, "not built yet"),
+        (
+            "",
+            r#""requestParameters": {"integration.request.body.x": "'a'"},"#,
+            "Invalid mapping expression specified",
+        ),
+        (
+            "",
+            r#""requestParameters": {"integration.request.header.x": "true"},"#,
+            "[Invalid mapping expression specified: true]",
+        ),
+        (
+            "",
+            r#""requestParameters": {"integration.request.header.x": "method.request.body.a"},"#,
+            "from the body",
+        ),
+        (
+            "",
+            r#""requestParameters": {"integration.request.header.x": "context.authorizer.a"},"#,
+            "of the context these are built",
+        ),
+        (
+            "",
+            r#""requestParameters": {"integration.request.header.x": "'a\nb'"},"#,
+            "Invalid mapping expression",
+        ),
+        (
+            "",
+            r#""requestParameters": {"integration.request.header.x": "'a'", "integration.request.path.x": "'b'"},"#,
+            "Parameter names must be unique across querystring, header and path",
+        ),
+        (r#""parameters": [{"in": "query"}],"#, "", "`name` is missing"),
+        (r#""parameters": [{"in": "quary", "name": "x"}],"#, "", "no place for a parameter"),
+        (
+            r#""parameters": [{"in": "query", "name": "a[b]"}],"#,
+            "",
+            "Invalid mapping expression parameter",
+        ),
+        (r#""parameters": [{"$ref": "other.yaml#/x"}],"#, "", "outside this document"),
+        (r##""parameters": [{"$ref": "#/components/x"}],"##, "", "points at nothing"),
+        (r#""securty": [],"#, "", "did you mean `security`?"),
+    ] {
+        refused(&document("/a", op, int), &[says]);
+    }
+    refused(&document("/a", "", "").replace("\"get\"", "\"GET\""), &["Invalid HttpMethod"]);
+    refused(&document("/a", "", "").replace("\"get\"", "\"trace\""), &["Invalid HttpMethod"]);
+    refused(&document("/a", "", "").replace("http://b/x", "ftp://b/x"), &["Invalid HTTP endpoint"]);
+    refused(
+        &document("/a", "", "").replace("x-amazon-apigateway-integration", "x-other"),
+        &["No integration defined for method"],
+    );
+    refused(
+        &small(r#""default""#, r#""404": {"statusCode": "404"}, "default""#),
+        &["No method response exists for method"],
+    );
+    refused(
+        &small(
+            r#""statusCode": 200"#,
+            r#""statusCode": 200, "responseParameters": {"method.response.header.X-B": "'b'"}"#,
+        ),
+        &["Invalid mapping expression parameter specified: method.response.header.X-B"],
+    );
+    good(&small(
+        r#""statusCode": 200"#,
+        r#""statusCode": 200, "responseParameters": {"method.response.header.x-a": "integration.response.header.Server"}"#,
+    ));
+}
+
+#[test]
+fn backend_uris() {
+    let read_uri = |uri: &str| {
+        read("f", document("/a", "", "").replace("http://b/x", uri).as_bytes(), &options()).is_ok()
+    };
+    for uri in [
+        "https://b",
+        "HTTP://B:80/x?y=1",
+        "http://${stageVariables.host}/x/{proxy}",
+        "https://${stageVariables.sub}.example.com:8443/{a.b}/{c}",
+        "http://[::1]:80/",
+        "http://b/${stageVariables.p}?q=${stageVariables.q}",
+    ] {
+        assert!(read_uri(uri), "{uri}");
+    }
+    for uri in [
+        "",
+        "b/x",
+        "/x",
+        "ftp://b",
+        "http://",
+        "http:///x",
+        "http://u:p@b/",
+        "http://b/ x",
+        "http://b/{",
+        "http://b/}",
+        "http://b/{}",
+        "http://${stageVariables.}/",
+        "http://${other.x}/",
+        "http://b/#f",
+        "arn:aws:apigateway:x",
+        "http://b.${AWS::Region}.com",
+    ] {
+        assert!(!read_uri(uri), "{uri}");
+    }
+}
+
+/// AWS: "Mock integrations for REST APIs"; leniency as recorded.
+#[test]
+fn constant_mock_templates() {
+    for (template, status) in [
+        (r#"{"statusCode": 200}"#, Some(200)),
+        ("{statusCode: 200}", Some(200)),
+        (" { 'statusCode' : 404 , } ", Some(404)),
+        (r#"{"statusCode": 200, "x": 1}"#, Some(200)),
+        (r#"{"statusCode": "200"}"#, None),
+        ("{statusCode: 99}", None),
+        ("{statusCode: }", None),
+        ("{code: 200}", None),
+        ("#set($x = 1){statusCode: 200}", None),
+        (r#"{"statusCode": $input.params('s')}"#, None),
+        ("", None),
+        ("{", None),
+        ("}{", None),
+    ] {
+        assert_eq!(mock::constant_status(template), status, "{template}");
+    }
+}
+
+#[test]
+fn problems_name_line_and_column() {
+    let problems = bad(
+        "openapi: 3.0.1\ninfo:\n  title: t\npaths:\n  /a:\n    get:\n      x-amazon-apigateway-integration:\n        type: aws\n        uri: x\n",
+    );
+    assert!(
+        problems[0].starts_with("8:9: paths./a.get.x-amazon-apigateway-integration.type: "),
+        "{problems:?}"
+    );
+    let problems = bad(&small(r#""type": "http""#, r#""type": "aws""#));
+    assert!(problems[0].starts_with("11:5: paths./a.get."), "{problems:?}");
+}
+
+#[test]
+fn all_problems_are_reported_together() {
+    let text = PETSTORE
+        .replace("type: http_proxy", "type: aws_proxy")
+        .replace("title: petstore", "titel: petstore");
+    let problems = bad(&text);
+    assert_eq!(problems.len(), 5, "{problems:#?}");
+}
+
+#[test]
+fn broken_text_is_refused_with_its_place() {
+    for (text, says) in [
+        ("", "empty"),
+        ("{\"openapi\": \"3.0.1\",\n ]", "2:2: not valid JSON"),
+        ("{\"a\": 1, \"a\": 2, \"openapi\": \"3.0.0\"}", "1:10: a: this key stands here twice"),
+        ("a: 1\na: 2\n", "not valid YAML"),
+        ("a: [1\n", "not valid YAML"),
+        ("--- 1\n--- 2\n", "not valid YAML"),
+        ("[1]", "not a table"),
+        ("openapi: 2.5.0\n", "version `2.5.0`"),
+        ("openapi: 3.2.0\n", "version `3.2.0`"),
+        ("swagger: '1.2'\n", "version `1.2`"),
+        ("swagger: '2.0'\nopenapi: 3.0.0\n", "exactly one"),
+        ("info: {}\n", "exactly one"),
+    ] {
+        let problems = bad(text);
+        assert!(problems.iter().any(|problem| problem.contains(says)), "{says}: {problems:?}");
+    }
+    let deep = format!("{{\"a\": {}{}}}", "[".repeat(5_000), "]".repeat(5_000));
+    assert!(bad(&deep)[0].contains("nested too deeply"));
+    assert!(bad(&format!("a: {}{}", "[".repeat(5_000), "]".repeat(5_000)))[0].contains("YAML"));
+    assert!(read("f", &[0xff, b'{'], &options()).unwrap_err().to_string().contains("UTF-8"));
+    let many = format!("{{\"a\": [{}]}}", vec!["1"; 200_000].join(","));
+    assert!(bad(&many)[0].contains("too many values"));
+    let long = vec![b' '; 7 * 1024 * 1024];
+    assert!(read("f", &long, &options()).unwrap_err().to_string().contains("longer than"));
+}
+
+#[test]
+fn a_bomb_of_aliases_is_refused() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let below = vec![format!("*a{}", level - 1); 9].join(", ");
+        text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+    }
+    assert!(bad(&text)[0].contains("not valid YAML"));
+}
+
+#[test]
+fn circles_of_references_end() {
+    let text = small(
+        r#""components": {}"#,
+        r##""components": {"parameters": {"p": {"$ref": "#/components/parameters/p"}}}"##,
+    )
+    .replace(r#""get": {"#, r##""get": {"parameters": [{"$ref": "#/components/parameters/p"}],"##);
+    refused(&text, &["in a circle"]);
+}
+
+fn json_word() -> impl Strategy<Value = String> {
+    prop_oneof![
+        proptest::sample::select(vec![
+            "openapi",
+            "swagger",
+            "info",
+            "title",
+            "paths",
+            "/a",
+            "/a/{b}",
+            "/{c+}",
+            "get",
+            "any",
+            "parameters",
+            "in",
+            "name",
+            "required",
+            "$ref",
+            "#/paths",
+            "#/components/p",
+            "query",
+            "responses",
+            "200",
+            "default",
+            "headers",
+            "security",
+            "servers",
+            "components",
+            "p",
+            "x-amazon-apigateway-integration",
+            "x-amazon-apigateway-any-method",
+            "http",
+            "mock",
+            "x-amazon-apigateway-endpoint-configuration",
+            "types",
+            "type",
+            "uri",
+            "http://b/{x}",
+            "requestParameters",
+            "integration.request.header.a",
+            "'x'",
+            "method.request.path.b",
+            "requestTemplates",
+            "application/json",
+            "{statusCode: 200}",
+            "cacheKeyParameters",
+            "timeoutInMillis",
+            "statusCode",
+            "responseParameters",
+            "method.response.header.a",
+            "x-amazon-apigateway-binary-media-types",
+            "x-amazon-apigateway-invented",
+            "2.0",
+            "3.0.1",
+        ])
+        .prop_map(ToOwned::to_owned),
+        "[ -~é€]{0,6}",
+    ]
+}
+
+fn json_tree() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        any::<f64>().prop_map(serde_json::Value::from),
+        json_word().prop_map(serde_json::Value::from),
+    ];
+    leaf.prop_recursive(8, 128, 8, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),
+            proptest::collection::vec((json_word(), inner), 0..8)
+                .prop_map(|entries| serde_json::Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+/// The tree as serde_json would have it, to compare with the scanner's.
+fn plain(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Boolean(value) => (*value).into(),
+        Value::Integer(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::Text(text) => text.clone().into(),
+        Value::List(items) => items.iter().map(plain).collect::<Vec<_>>().into(),
+        Value::Map(entries) => serde_json::Value::Object(
+            entries.iter().map(|(key, node)| (key.clone(), plain(node))).collect(),
+        ),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        drop(read("f", &bytes, &options()));
+    }
+
+    #[test]
+    fn any_tree_of_the_words_is_read_or_refused(tree in json_tree(), version in any::<bool>()) {
+        let mut tree = tree;
+        if let Some(object) = tree.as_object_mut() {
+            let (key, value) = if version { ("openapi", "3.0.1") } else { ("swagger", "2.0") };
+            object.insert(key.to_owned(), value.into());
+        }
+        let verdict = read("f", tree.to_string().as_bytes(), &options());
+        if let Err(problems) = verdict {
+            prop_assert!(!problems.found.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_mutated_document_is_read_or_refused(
+        place in 0..PETSTORE.len(),
+        end in 0..PETSTORE.len(),
+        noise in proptest::collection::vec(any::<u8>(), 0..8),
+    ) {
+        let bytes = PETSTORE.as_bytes();
+        let mut mutated = bytes[..place].to_vec();
+        mutated.extend_from_slice(&noise);
+        mutated.extend_from_slice(&bytes[end.max(place)..]);
+        drop(read("f", &mutated, &options()));
+    }
+
+    /// Whatever serde_json writes, the scanner reads as serde_json does.
+    #[test]
+    fn the_scanner_agrees_with_serde_json(tree in json_tree(), pretty in any::<bool>()) {
+        let tree = serde_json::json!({ "root": tree });
+        let text = if pretty {
+            serde_json::to_string_pretty(&tree).unwrap()
+        } else {
+            tree.to_string()
+        };
+        let findings = Findings::new("f");
+        let node = syntax::parse(text.as_bytes(), &findings).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(plain(&node), expected);
+    }
+
+    /// Every resource that was read is one AWS would build.
+    #[test]
+    fn parts_are_parsed_or_refused(text in "[a-z{}+/.$ -]{0,12}") {
+        let parts = text.strip_prefix('/').unwrap_or(&text).split('/');
+        let known = parts.clone().all(|part| paths::Part::parse(part).is_some());
+        if read("f", with_paths(&[&text]).as_bytes(), &options()).is_ok() {
+            prop_assert!(text == "/" || (text.starts_with('/') && known), "{text}");
+        }
+    }
+}
