@@ -2,6 +2,7 @@
 //! time and for a network; a test hands in a clock it turns itself and a network that loses packets.
 
 pub mod ca;
+pub mod client;
 pub mod clock;
 pub mod quic;
 pub mod socket;
