@@ -4,6 +4,7 @@
 pub mod ca;
 pub mod client;
 pub mod clock;
+pub mod query;
 pub mod quic;
 pub mod socket;
 pub mod tasks;

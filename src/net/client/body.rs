@@ -104,7 +104,11 @@ enum Carrier {
 impl ResponseBody {
     /// Takes what has already arrived. A connection whose answer is complete goes back at once, so
     /// that a small answer needs neither a box nor a second wake-up.
-    pub(super) fn from_http1(mut connection: Box<Http1>, mut incoming: Incoming, cx: &mut Context<'_>) -> Self {
+    pub(super) fn from_http1(
+        mut connection: Box<Http1>,
+        mut incoming: Incoming,
+        cx: &mut Context<'_>,
+    ) -> Self {
         if incoming.is_end_stream() {
             Host::give_back(connection);
             return ResponseBody::Empty;

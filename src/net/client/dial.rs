@@ -45,11 +45,7 @@ pub(super) enum Fresh {
 }
 
 /// Opens a connection within `connect_timeout`.
-pub(super) async fn dial(
-    shared: &Shared,
-    host: &Host,
-    slot: Slot,
-) -> Result<Fresh, ClientError> {
+pub(super) async fn dial(shared: &Shared, host: &Host, slot: Slot) -> Result<Fresh, ClientError> {
     let limit = shared.config.connect_timeout;
     match tokio::time::timeout(limit, open(shared, host, slot)).await {
         Ok(outcome) => outcome,
@@ -62,12 +58,11 @@ async fn open(shared: &Shared, host: &Host, slot: Slot) -> Result<Fresh, ClientE
     let target = &host.target;
     let heard = Arc::new(AtomicBool::new(false));
     if target.scheme == Scheme::Http {
-        return http1(Io { socket: Socket::Plain(stream), heard: heard.clone() }, heard, slot).await;
+        return http1(Io { socket: Socket::Plain(stream), heard: heard.clone() }, heard, slot)
+            .await;
     }
-    let failed = |cause: String| ClientError::Tls {
-        host: target.host.clone(),
-        cause: Arc::from(cause),
-    };
+    let failed =
+        |cause: String| ClientError::Tls { host: target.host.clone(), cause: Arc::from(cause) };
     let name = ServerName::try_from(target.host.to_string())
         .map_err(|_| failed("the name is not one a certificate can hold".to_owned()))?;
     let config = shared.tls.config(target.scheme).map_err(|err| failed(err.to_string()))?;

@@ -138,8 +138,7 @@ fn from_http1(request: Request<RequestBody>) -> Outgoing {
     let path_and_query = head.uri.into_parts().path_and_query;
     Outgoing {
         method: head.method,
-        path_and_query: path_and_query
-            .unwrap_or_else(|| http::uri::PathAndQuery::from_static("/")),
+        path_and_query: path_and_query.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/")),
         headers: head.headers,
         body,
     }
@@ -179,7 +178,8 @@ async fn exchange(
             return Ok(Response::from_parts(head, body.unwrap_or(ResponseBody::Empty)));
         }
         Ok(_switched) => {
-            let error = ClientError::NotHttp(Arc::from("it changes to a protocol nobody asked for"));
+            let error =
+                ClientError::NotHttp(Arc::from("it changes to a protocol nobody asked for"));
             return Err(Box::new(Failed { error, unsent: None, unheard: false }));
         }
         Err(failed) => failed,

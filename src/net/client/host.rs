@@ -215,11 +215,10 @@ impl State {
         }
         let full = self.open >= connections_max;
         let tag = ThreadTag::current();
-        let best = self
-            .http2
-            .iter()
-            .filter(|http2| !http2.sender.is_closed())
-            .min_by_key(|http2| (http2.in_flight() >= STREAMS_PER_CONNECTION, http2.tag != tag, http2.in_flight()))?;
+        let best =
+            self.http2.iter().filter(|http2| !http2.sender.is_closed()).min_by_key(|http2| {
+                (http2.in_flight() >= STREAMS_PER_CONNECTION, http2.tag != tag, http2.in_flight())
+            })?;
         (full || best.in_flight() < STREAMS_PER_CONNECTION).then(|| best.share())
     }
 

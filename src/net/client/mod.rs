@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use crate::net::socket::Network;
 use crate::net::tasks::Tasks;
 
-pub use body::{RequestBody, ResponseBody};
+pub use body::{RequestBody, ResponseBody, StreamedBody};
 pub use host::Host;
 
 /// Hosts remembered at once; more are forgotten when nothing is open to them. One per integration
