@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use uuid::Uuid;
 
@@ -232,4 +232,25 @@ impl HttpBody for Body {
             Body::Stream(stream) => stream.size_hint(),
         }
     }
+}
+
+/// What parameter mappings made of a call, for the request to the integration. `mapping` fills it,
+/// `integration` uses it; neither knows the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MappedParameters {
+    /// A name may come several times; it replaces the client's header of that name.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Names and values as they are meant, not encoded.
+    pub query: Vec<(Arc<str>, String)>,
+    /// Values for `{name}` in the integration's URI.
+    pub path: Vec<(Arc<str>, PathValue)>,
+}
+
+/// A value that goes into a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathValue {
+    /// As it stood in the client's path: its percent signs already encode something.
+    Raw(String),
+    /// As it is meant: its percent signs are percent signs.
+    Text(String),
 }

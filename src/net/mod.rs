@@ -2,7 +2,9 @@
 //! time and for a network; a test hands in a clock it turns itself and a network that loses packets.
 
 pub mod ca;
+pub mod client;
 pub mod clock;
+pub mod query;
 pub mod quic;
 pub mod socket;
 pub mod tasks;

@@ -1,0 +1,386 @@
+//! Content codings: bodies compressed for clients that ask, request bodies taken out of theirs.
+//!
+//! AWS: "Content encoding for REST APIs in API Gateway" (`minimumCompressionSize`, supported
+//! codings `gzip`, `deflate`, `identity`). RFC 9110 section 8.4.1 (`deflate` is the zlib format)
+//! and 12.5.3 (`Accept-Encoding`).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_compression::tokio::write::{GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::call::{Body, BodyError, Reply};
+
+/// A coding we can produce and undo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    Gzip,
+    Deflate,
+}
+
+impl Coding {
+    fn parse(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("gzip") {
+            Some(Coding::Gzip)
+        } else if name.eq_ignore_ascii_case("deflate") {
+            Some(Coding::Deflate)
+        } else {
+            None
+        }
+    }
+
+    fn header_value(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Coding::Gzip => "gzip",
+            Coding::Deflate => "deflate",
+        })
+    }
+}
+
+/// Why a request's body could not be taken out of its coding.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("content coding is not supported")]
+    UnsupportedCoding,
+    #[error("body is not what its content coding says")]
+    Undecodable,
+    #[error("decoded body is longer than {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error(transparent)]
+    Body(#[from] BodyError),
+}
+
+/// The coding the client wants most of those we have; `None` when it wants the body as it is.
+///
+/// `*` alone asks for nothing (AWS). Of equal weights gzip comes first, then deflate.
+pub fn negotiate(headers: &HeaderMap) -> Option<Coding> {
+    let (mut gzip, mut deflate, mut identity) = (0, 0, 0);
+    for value in headers.get_all(header::ACCEPT_ENCODING) {
+        for element in value.to_str().unwrap_or_default().split(',') {
+            let (name, parameters) = element.split_once(';').unwrap_or((element, ""));
+            let name = name.trim();
+            let weight = weight(parameters);
+            match Coding::parse(name) {
+                Some(Coding::Gzip) => gzip = weight,
+                Some(Coding::Deflate) => deflate = weight,
+                None if name.eq_ignore_ascii_case("identity") => identity = weight,
+                None => {}
+            }
+        }
+    }
+    let (coding, weight) =
+        if gzip >= deflate { (Coding::Gzip, gzip) } else { (Coding::Deflate, deflate) };
+    (weight > 0 && weight >= identity).then_some(coding)
+}
+
+/// A `q` parameter in thousandths; 1000 without one, 0 for one that is not a weight.
+fn weight(parameters: &str) -> u16 {
+    let quality = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+    });
+    let Some(quality) = quality else { return 1000 };
+    let (whole, part) = quality.split_once('.').unwrap_or((quality, ""));
+    let thousandths = format!("{part:0<3}");
+    match (whole, thousandths.parse::<u16>()) {
+        ("1", _) => 1000,
+        ("0", Ok(thousandths)) => thousandths.min(1000),
+        _ => 0,
+    }
+}
+
+/// Compresses a reply of at least `minimum` bytes when the client wants it so and no one has done
+/// it. Reads at most `minimum` bytes ahead, and only where the length is not known.
+pub async fn compress_reply(mut reply: Reply, accepted: &HeaderMap, minimum: u64) -> Reply {
+    let Some(coding) = negotiate(accepted) else { return reply };
+    if reply.headers.contains_key(header::CONTENT_ENCODING) {
+        return reply;
+    }
+    let hint = reply.body.size_hint();
+    let large = match hint.exact() {
+        Some(0) => false,
+        Some(length) => length >= minimum,
+        None if hint.lower() >= minimum && minimum > 0 => true,
+        None => {
+            let (body, large) = read_ahead(reply.body, minimum.max(1)).await;
+            reply.body = body;
+            large
+        }
+    };
+    if large {
+        reply.body = compress(reply.body, coding);
+        reply.headers.remove(header::CONTENT_LENGTH);
+        reply.headers.insert(header::CONTENT_ENCODING, coding.header_value());
+    }
+    reply
+}
+
+/// Reads until `minimum` bytes are there or the body has ended. Says whether they are there.
+async fn read_ahead(mut body: Body, minimum: u64) -> (Body, bool) {
+    let mut read: Vec<u8> = Vec::new();
+    let failed = loop {
+        if read.len() as u64 >= minimum {
+            let first = Some(Bytes::from(read));
+            return (Body::stream(Prefixed { first, failed: None, rest: body }), true);
+        }
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    read.extend_from_slice(data);
+                }
+            }
+            Some(Err(err)) => break err,
+            None => return (Body::from(Bytes::from(read)), false),
+        }
+    };
+    let (first, failed) = (Some(Bytes::from(read)), Some(failed));
+    (Body::stream(Prefixed { first, failed, rest: Body::Empty }), false)
+}
+
+/// A body whose beginning has been read.
+struct Prefixed {
+    first: Option<Bytes>,
+    failed: Option<BodyError>,
+    rest: Body,
+}
+
+impl HttpBody for Prefixed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if let Some(failed) = self.failed.take() {
+            return Poll::Ready(Some(Err(failed)));
+        }
+        Pin::new(&mut self.rest).poll_frame(cx)
+    }
+}
+
+/// The body in a coding; its length is not known in advance.
+pub fn compress(body: Body, coding: Coding) -> Body {
+    let encoder = match coding {
+        Coding::Gzip => Encoder::Gzip(Box::new(GzipEncoder::new(Vec::new()))),
+        Coding::Deflate => Encoder::Deflate(Box::new(ZlibEncoder::new(Vec::new()))),
+    };
+    Body::stream(Compressed { body, encoder: Some(encoder), unflushed: false })
+}
+
+struct Compressed {
+    body: Body,
+    /// `None` once the end has been written.
+    encoder: Option<Encoder>,
+    /// The encoder holds bytes the client has not been given.
+    unflushed: bool,
+}
+
+enum Encoder {
+    Gzip(Box<GzipEncoder<Vec<u8>>>),
+    Deflate(Box<ZlibEncoder<Vec<u8>>>),
+}
+
+impl Encoder {
+    fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Unpin)> {
+        match self {
+            Encoder::Gzip(encoder) => Pin::new(&mut **encoder),
+            Encoder::Deflate(encoder) => Pin::new(&mut **encoder),
+        }
+    }
+
+    fn take(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(match self {
+            Encoder::Gzip(encoder) => encoder.get_mut(),
+            Encoder::Deflate(encoder) => encoder.get_mut(),
+        }))
+    }
+}
+
+impl Compressed {
+    /// Writing goes to memory and so never waits.
+    fn write(&mut self, cx: &mut Context<'_>, mut data: Bytes) -> Poll<io::Result<()>> {
+        let Some(encoder) = &mut self.encoder else { return Poll::Ready(Ok(())) };
+        while !data.is_empty() {
+            let written = std::task::ready!(encoder.writer().poll_write(cx, &data))?;
+            drop(data.split_to(written.min(data.len())));
+        }
+        self.unflushed = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl HttpBody for Compressed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            let polled = Pin::new(&mut this.body).poll_frame(cx)?;
+            let Some(encoder) = &mut this.encoder else {
+                // The trailers, or the end.
+                return polled.map(|frame| frame.map(Ok));
+            };
+            match polled {
+                // What the client may have now must not wait for what comes later.
+                Poll::Pending if this.unflushed => {
+                    std::task::ready!(encoder.writer().poll_flush(cx))
+                        .map_err(BodyError::aborted)?;
+                    this.unflushed = false;
+                }
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        std::task::ready!(this.write(cx, data)).map_err(BodyError::aborted)?;
+                    }
+                    // REST APIs hand on no trailers.
+                    Err(_trailers) => continue,
+                },
+                Poll::Ready(None) => {
+                    std::task::ready!(encoder.writer().poll_shutdown(cx))
+                        .map_err(BodyError::aborted)?;
+                    let last = encoder.take();
+                    this.encoder = None;
+                    this.body = Body::Empty;
+                    return Poll::Ready(Some(Ok(Frame::data(last))));
+                }
+            }
+            if let Some(encoder) = &mut this.encoder {
+                let ready = encoder.take();
+                if !ready.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(ready))));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.encoder.is_none()
+    }
+}
+
+/// Takes a request's body out of its `Content-Encoding`; without one the body stays a stream.
+///
+/// The header stays: it is dropped towards HTTP_PROXY backends only. The whole body is read,
+/// because one that does not decode has to be answered with 415 before anything else happens.
+/// An empty body has no coding, whatever the header says (recorded).
+pub async fn decode_request(
+    headers: &HeaderMap,
+    body: Body,
+    limit: u64,
+) -> Result<Body, DecodeError> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(value) = values.next() else { return Ok(body) };
+    if body.is_end_stream() {
+        return Ok(body);
+    }
+    let name = value.to_str().unwrap_or_default().trim();
+    if values.next().is_none() && (name.is_empty() || name.eq_ignore_ascii_case("identity")) {
+        return Ok(body);
+    }
+    let coding = if headers.get_all(header::CONTENT_ENCODING).iter().count() > 1 {
+        None
+    } else {
+        Coding::parse(name)
+    };
+    let sink = Bounded { bytes: Vec::new(), limit, overflow: false };
+    match coding {
+        Some(Coding::Gzip) => {
+            let mut decoder = GzipDecoder::new(sink);
+            let empty =
+                pump(body, &mut decoder, |decoder| decoder.get_ref().overflow.then_some(limit))
+                    .await?;
+            decoded(decoder.into_inner(), empty)
+        }
+        Some(Coding::Deflate) => {
+            let mut decoder = ZlibDecoder::new(sink);
+            let empty =
+                pump(body, &mut decoder, |decoder| decoder.get_ref().overflow.then_some(limit))
+                    .await?;
+            decoded(decoder.into_inner(), empty)
+        }
+        // An empty body of unknown length may claim any coding.
+        None => match read_ahead(body, 1).await {
+            (Body::Empty, _) => Ok(Body::Empty),
+            (_, true) => Err(DecodeError::UnsupportedCoding),
+            (failed, false) => match BodyExt::collect(failed).await {
+                Err(err) => Err(err.into()),
+                Ok(_) => Ok(Body::Empty),
+            },
+        },
+    }
+}
+
+fn decoded(sink: Bounded, empty: bool) -> Result<Body, DecodeError> {
+    Ok(if empty { Body::Empty } else { Body::from(Bytes::from(sink.bytes)) })
+}
+
+/// Writes a body through a decoder. Says whether there was none.
+async fn pump<D: AsyncWrite + Unpin>(
+    mut body: Body,
+    decoder: &mut D,
+    overflow: impl Fn(&D) -> Option<u64>,
+) -> Result<bool, DecodeError> {
+    let mut empty = true;
+    let refuse = |decoder: &D| match overflow(decoder) {
+        Some(limit) => DecodeError::TooLarge { limit },
+        None => DecodeError::Undecodable,
+    };
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if data.is_empty() {
+            continue;
+        }
+        empty = false;
+        if decoder.write_all(&data).await.is_err() {
+            return Err(refuse(decoder));
+        }
+    }
+    if !empty && decoder.shutdown().await.is_err() {
+        return Err(refuse(decoder));
+    }
+    Ok(empty)
+}
+
+/// Memory that refuses to grow past a limit, so that a small body cannot unpack to a huge one.
+struct Bounded {
+    bytes: Vec<u8>,
+    limit: u64,
+    overflow: bool,
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if (self.bytes.len() + buf.len()) as u64 > self.limit {
+            self.overflow = true;
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
+        self.bytes.extend_from_slice(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,263 @@
+//! How do we speak HTTP to a backend, and how cheaply?
+//!
+//! One client per node, HTTP/1.1 to any backend and HTTP/2 to those that choose it in the TLS
+//! handshake. An HTTP/1.1 connection has no task of its own: it is polled by the call that uses it
+//! and afterwards by the body of its response, so a call costs no wake-up across tasks, and a
+//! dropped call closes its connection, which is what tells the backend that nobody waits.
+//! Connections are kept per host and preferably reused by the thread that opened them, because a
+//! socket is woken by the runtime it was opened on.
+//!
+//! Not done here: redirects, cookies, proxies, decompression, caching. AWS does none of them either
+//! ("HTTP integrations for REST APIs"). A call is sent a second time in one case only, when a kept
+//! connection turned out to be dead before a byte of the answer came, the verb is safe and there is
+//! no body (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
+
+mod body;
+mod dial;
+mod exchange;
+mod host;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Response};
+use rustls_pki_types::CertificateDer;
+use tokio::time::Instant;
+
+use crate::net::socket::Network;
+use crate::net::tasks::Tasks;
+
+pub use body::{RequestBody, ResponseBody, StreamedBody};
+pub use host::Host;
+
+/// Hosts remembered at once; more are forgotten when nothing is open to them. One per integration
+/// of every API a node may serve (300 resources, AWS quotas) with room for several APIs.
+const HOSTS_MAX: usize = 4_096;
+/// How often idle connections are looked over.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Any error, as hyper hands them on.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What an operator may change.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Longest time for name look-up, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// An unused connection is closed after this time. 60 s is shorter than the 65 to 75 s after
+    /// which common backends close theirs, so that we seldom race them.
+    pub idle_timeout: Duration,
+    /// Unused connections kept per host.
+    pub idle_per_host_max: usize,
+    /// Connections per host, used and unused together; further calls wait for one.
+    pub connections_per_host_max: usize,
+    /// How long an address list is used before the name is looked up again.
+    pub dns_ttl: Duration,
+    /// Trust the machine's root certificates.
+    pub native_roots: bool,
+    /// Root certificates trusted besides.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// Offer HTTP/2 to HTTPS backends.
+    pub http2: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            idle_per_host_max: 512,
+            connections_per_host_max: 4_096,
+            dns_ttl: Duration::from_secs(5),
+            native_roots: true,
+            roots: Vec::new(),
+            http2: true,
+        }
+    }
+}
+
+/// Why a backend gave no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("name {host} was not resolved: {cause}")]
+    Resolve { host: Arc<str>, cause: Arc<str> },
+    #[error("connection refused by {host}:{port}")]
+    Refused { host: Arc<str>, port: u16 },
+    #[error("no connection to {host}:{port}: {cause}")]
+    Connect { host: Arc<str>, port: u16, cause: Arc<str> },
+    #[error("TLS with {host}: {cause}")]
+    Tls { host: Arc<str>, cause: Arc<str> },
+    #[error("connecting took longer than {} ms", limit.as_millis())]
+    ConnectTimedOut { limit: Duration },
+    #[error("no answer within the time allowed")]
+    TimedOut,
+    #[error("connection broke: {0}")]
+    Broken(Arc<str>),
+    #[error("the answer is not HTTP: {0}")]
+    NotHttp(Arc<str>),
+    /// The body handed to the client failed; the error is its own.
+    #[error("the request's body ended early: {0}")]
+    RequestBody(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// Where a request goes; connections are kept per target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub scheme: Scheme,
+    /// A name or an address; an IPv6 address without its brackets.
+    pub host: Arc<str>,
+    pub port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    Http,
+    Https,
+    /// TLS without a look at the certificate: `tlsConfig.insecureSkipVerification`.
+    HttpsUnverified,
+}
+
+impl Scheme {
+    fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https | Scheme::HttpsUnverified => 443,
+        }
+    }
+}
+
+/// A request on its way to a backend. `Host` is the target's unless `headers` has one; lengths and
+/// transfer codings are set by the client from the body.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub method: Method,
+    pub path_and_query: PathAndQuery,
+    pub headers: HeaderMap,
+    pub body: RequestBody,
+}
+
+/// The client. Clones share connections.
+#[derive(Clone)]
+pub struct HttpClient(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    network: Arc<dyn Network>,
+    tasks: Tasks,
+    tls: dial::Tls,
+    names: dial::Names,
+    hosts: Mutex<HashMap<Target, Arc<Host>>>,
+}
+
+impl HttpClient {
+    /// Starts the task that closes idle connections; it ends when `tasks` are stopped or the last
+    /// clone of the client is gone.
+    pub fn new(config: Config, network: Arc<dyn Network>, tasks: Tasks) -> Self {
+        let shared = Arc::new(Shared {
+            tls: dial::Tls::new(&config),
+            names: dial::Names::new(config.dns_ttl),
+            config,
+            network,
+            tasks: tasks.clone(),
+            hosts: Mutex::new(HashMap::new()),
+        });
+        let weak = Arc::downgrade(&shared);
+        let stopped = tasks.stopped().clone();
+        tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stopped.cancelled() => break,
+                    () = tokio::time::sleep(SWEEP_EVERY) => {}
+                }
+                let Some(shared) = weak.upgrade() else { return };
+                shared.sweep(Instant::now());
+            }
+            if let Some(shared) = weak.upgrade() {
+                for host in shared.all_hosts() {
+                    host.close_idle();
+                }
+            }
+        });
+        Self(shared)
+    }
+
+    /// The place where connections to `target` are kept. Callers keep it, so that a call need not
+    /// look it up.
+    pub fn host(&self, target: &Target) -> Arc<Host> {
+        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(target) {
+            return host.clone();
+        }
+        if hosts.len() >= HOSTS_MAX {
+            hosts.retain(|_, host| host.open() > 0);
+        }
+        let host = Arc::new(Host::new(
+            target.clone(),
+            self.0.config.connections_per_host_max,
+            self.0.config.idle_per_host_max,
+            self.0.config.idle_timeout,
+        ));
+        hosts.insert(target.clone(), host.clone());
+        host
+    }
+
+    /// Sends a request and waits for the head of its response, at most until `deadline`.
+    ///
+    /// The body is read as it is polled and has no deadline of its own. Dropping the future or the
+    /// body closes the connection (HTTP/1.1) or resets the stream (HTTP/2).
+    pub async fn send(
+        &self,
+        host: &Arc<Host>,
+        request: Outgoing,
+        deadline: Instant,
+    ) -> Result<Response<ResponseBody>, ClientError> {
+        match tokio::time::timeout_at(deadline, exchange::send(&self.0, host, request, deadline))
+            .await
+        {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(ClientError::TimedOut),
+        }
+    }
+}
+
+impl Shared {
+    fn all_hosts(&self) -> Vec<Arc<Host>> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.values().cloned().collect()
+    }
+
+    fn sweep(&self, now: Instant) {
+        for host in self.all_hosts() {
+            host.sweep(now);
+        }
+        self.names.sweep(now);
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("HttpClient").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Target {
+    /// `host:port` as `Host` and `:authority` carry it: no port where it is the scheme's own.
+    fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.to_string()
+        };
+        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// `None` when the name holds what no header may hold.
+    fn host_header(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.authority()).ok()
+    }
+}
