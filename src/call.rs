@@ -3,6 +3,7 @@
 //! This module holds data only. Who fills a field is said at the field; what is decided from it is
 //! the business of the floors above.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -93,9 +94,9 @@ pub struct IntegrationReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusalReport {
     /// `$context.error.responseType`.
-    pub response_type: &'static str,
+    pub response_type: Cow<'static, str>,
     /// `$context.error.message`.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
     /// For the log only; never shown to the caller.
     pub cause: Option<Arc<str>>,
 }

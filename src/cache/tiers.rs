@@ -152,6 +152,11 @@ impl ResponseCache {
         self.0.find(self.0.hash(key), key)
     }
 
+    /// Longest body it keeps, bytes.
+    pub fn entry_bytes_max(&self) -> usize {
+        self.0.entry_bytes_max
+    }
+
     pub fn purges(&self) -> &Purges {
         &self.0.purges
     }

@@ -96,10 +96,7 @@ fn impossible_trees_are_refused() {
         router.insert("/{proxy+}/child", "GET", ()),
         Err(RouterError::ChildOfGreedy(_))
     ));
-    assert!(matches!(
-        router.insert("/{proxy+}", "GET", ()),
-        Err(RouterError::SecondMethod { .. })
-    ));
+    assert!(matches!(router.insert("/{proxy+}", "GET", ()), Err(RouterError::SecondMethod { .. })));
     assert!(matches!(router.insert("/x", "FETCH", ()), Err(RouterError::BadMethod(_))));
 }
 

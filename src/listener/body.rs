@@ -107,7 +107,8 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || (self.inner.is_end_stream() && self.declared.is_none_or(|n| n == self.received))
+        self.ended
+            || (self.inner.is_end_stream() && self.declared.is_none_or(|n| n == self.received))
     }
 
     fn size_hint(&self) -> SizeHint {

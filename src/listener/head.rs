@@ -70,16 +70,9 @@ enum State {
 /// Where in the chunked framing the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chunk {
-    Size {
-        value: u64,
-        digits: u8,
-    },
-    Extension {
-        value: u64,
-    },
-    SizeLf {
-        value: u64,
-    },
+    Size { value: u64, digits: u8 },
+    Extension { value: u64 },
+    SizeLf { value: u64 },
     Data(u64),
     DataCr,
     DataLf,
@@ -104,13 +97,7 @@ struct Lines {
 
 impl Scanner {
     pub(super) fn new(limits: HeadLimits) -> Self {
-        Self {
-            limits,
-            state: State::Head,
-            lines: Lines::default(),
-            extension_bytes: 0,
-            heads: 0,
-        }
+        Self { limits, state: State::Head, lines: Lines::default(), extension_bytes: 0, heads: 0 }
     }
 
     /// Whether the next byte belongs to a body.
@@ -397,7 +384,8 @@ fn authority_of(method: &[u8], target: &[u8]) -> Result<Option<Box<[u8]>>, Refus
         _ => {
             let scheme = memchr(b':', target).ok_or(MALFORMED)?;
             let (scheme, rest) = target.split_at(scheme);
-            let known = scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
+            let known =
+                scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
             let rest = rest.strip_prefix(b"://").filter(|_| known).ok_or(MALFORMED)?;
             let end = memchr2(b'/', b'?', rest).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);

@@ -209,11 +209,7 @@ async fn linger(quic: &quinn::Connection, longest: Duration, tasks: &Tasks) {
     }
 }
 
-fn about<H>(
-    front: &Front<H>,
-    quic: &quinn::Connection,
-    peer: std::net::SocketAddr,
-) -> Connection {
+fn about<H>(front: &Front<H>, quic: &quinn::Connection, peer: std::net::SocketAddr) -> Connection {
     let data = quic.handshake_data();
     let data = data.and_then(|data| data.downcast::<quinn::crypto::rustls::HandshakeData>().ok());
     Connection {

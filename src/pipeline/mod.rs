@@ -1,1 +1,115 @@
-//! (stub)
+//! A call's way through the gateway, first stage to last. Read this file first.
+//!
+//! The way has one cut. An edge walks the first half itself and lets the region walk the second
+//! half through the tunnel; a region serving its own clients walks both. Each stage takes what the
+//! stages before it proved and returns what it proved itself, so the compiler keeps the order.
+//!
+//! AWS: the order is that of API Gateway Developer Guide, "Control and manage access to REST APIs"
+//! and "Cache settings for REST APIs": route, throttle, authorize, usage plan, validate, cache,
+//! integration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CACHE_CONTROL;
+use http_body::Body as _;
+use tokio::time::Instant;
+
+use crate::auth::{Auth, Caller, Verdict};
+use crate::cache::fill::Lookup;
+use crate::cache::tiers::ResponseCache;
+use crate::call::{Body, Call, Reply};
+use crate::deployment::Deployments;
+use crate::deployment::snapshot::Resolved;
+use crate::limits::Limits;
+use crate::net::clock::Clock;
+use crate::net::tasks::Tasks;
+
+pub mod deliver;
+pub mod door;
+mod fill;
+pub mod origin;
+pub mod record;
+pub mod refusal;
+
+pub use origin::Origin;
+use refusal::{Refusal, Type};
+
+/// The parts a call passes. `node::edge` and `node::region` fill it differently, nothing else does.
+#[derive(Debug)]
+pub struct Gateway {
+    pub deployments: Arc<Deployments>,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub cache: ResponseCache,
+    pub origin: Origin,
+    pub telemetry: record::Telemetry,
+    pub clock: Clock,
+    pub tasks: Tasks,
+}
+
+/// A call on its way past the cut: all that the rest of the line needs, owned, so that a cache
+/// fill can outlive the client that asked first.
+#[derive(Debug)]
+pub struct Errand {
+    pub call: Arc<Call>,
+    pub body: Body,
+    pub resolved: Resolved,
+    pub caller: Caller,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+}
+
+/// Time an edge grants on top of the integration's, for the way to the region and back.
+const WAY_TO_REGION: Duration = Duration::from_millis(1_000);
+
+/// The stages before the cut.
+fn first_half(gateway: &Gateway, call: Arc<Call>, body: Body) -> Result<Errand, Refusal> {
+    let resolved =
+        gateway.deployments.resolve(&call).map_err(|err| refusal::unresolved(err, &call))?;
+    let route = resolved.route();
+    gateway.limits.throttle(route.throttle)?;
+    let Verdict::Admitted(caller) = gateway.auth.admit(route.authorizer);
+    let time = Duration::from_millis(u64::from(route.timeout_ms));
+    let deadline = Instant::now() + time + WAY_TO_REGION;
+    Ok(Errand { call, body, resolved, caller, deadline })
+}
+
+/// The stages after the cut: look up, answer, keep.
+async fn second_half(gateway: &Arc<Gateway>, errand: Errand) -> Result<Reply, Refusal> {
+    let Some(rules) = &errand.resolved.route().cache else {
+        return Box::pin(gateway.origin.answer(gateway, errand)).await;
+    };
+    // A body is no part of the key, so a call that has one is not answered from the cache.
+    if errand.call.head.method != rules.verb || !errand.body.is_end_stream() {
+        return Box::pin(gateway.origin.answer(gateway, errand)).await;
+    }
+    let wants_fresh = asks_for_fresh(&errand.call);
+    let refused = wants_fresh && rules.require_authorization;
+    let (call, resolved) = (&*errand.call, &errand.resolved);
+    let lookup = fill::look_up(gateway, call, resolved, rules, wants_fresh && !refused).await;
+    let mut reply = match lookup {
+        Lookup::Hit(entry) => Ok(fill::reply_from(&entry, gateway.clock.now())),
+        Lookup::Pass => Box::pin(gateway.origin.answer(gateway, errand)).await,
+        Lookup::Miss(place) => fill::fill(gateway, errand, place).await,
+        Lookup::Wait(waiter) => Box::pin(fill::wait(gateway, errand, waiter)).await,
+        Lookup::Crowded => {
+            Err(Refusal::because(Type::ServiceUnavailable, "too many wait for one answer"))
+        }
+    }?;
+    if refused {
+        deliver::warn_of_ignored_cache_control(&mut reply);
+    }
+    Ok(reply)
+}
+
+/// `Cache-Control: max-age=0` is the one client directive the stage cache knows.
+/// AWS: "Cache settings for REST APIs", section "Invalidate an API Gateway cache entry".
+fn asks_for_fresh(call: &Call) -> bool {
+    call.head.headers.get_all(CACHE_CONTROL).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"max-age=0"))
+    })
+}

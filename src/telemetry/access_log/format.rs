@@ -334,7 +334,7 @@ impl Variable {
                 }
             }
             Variable::ErrorMessage => {
-                text(record.refusal.map_or("", |refusal| refusal.message), line);
+                text(record.refusal.map_or("", |refusal| &refusal.message), line);
             }
             // A JSON string with its quotes, whatever the line is made of.
             Variable::ErrorMessageString => {
@@ -345,7 +345,7 @@ impl Variable {
                 }
             }
             Variable::ErrorResponseType => {
-                text(record.refusal.map_or("", |refusal| refusal.response_type), line);
+                text(record.refusal.map_or("", |refusal| &refusal.response_type), line);
             }
         }
     }

@@ -94,8 +94,11 @@ fn presets_are_what_the_console_offers() {
 
 #[test]
 fn every_variable_prints_its_value() {
-    let refusal =
-        RefusalReport { response_type: "THROTTLED", message: "Too \"many\"", cause: None };
+    let refusal = RefusalReport {
+        response_type: "THROTTLED".into(),
+        message: "Too \"many\"".into(),
+        cause: None,
+    };
     let identity = Identity {
         caller: "AIDA1",
         user: "AIDA2",

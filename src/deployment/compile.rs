@@ -1,0 +1,203 @@
+//! Model in, `Stage` out: everything that can be decided before a call comes is decided here.
+//!
+//! What cannot be compiled is an error with its place; nothing is left to fail at a call.
+
+use std::sync::Arc;
+
+use crate::auth::Authorizer;
+use crate::cache::key::{KeyError, KeySource, KeyTemplate};
+use crate::deployment::part::{Part, PartError};
+use crate::deployment::router::{Router, RouterError};
+use crate::deployment::snapshot::{AccessLog, CacheRules, PartHash, Route, Site, Stage};
+use crate::integration::CompiledIntegration;
+use crate::limits::Throttle;
+use crate::mapping::CompileError;
+use crate::mapping::context::RouteFacts;
+use crate::mapping::parameters::RequestMapping;
+use crate::mapping::responses::ResponseMapping;
+use crate::model::rest_api::{IntegrationKind, Method, Resource};
+use crate::model::stage::{MethodSettings, StageDeployment};
+use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
+use crate::telemetry::metrics::Metrics;
+
+/// Why a stage cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum DeploymentError {
+    #[error(transparent)]
+    Route(#[from] RouterError),
+    #[error("{method} {path}: {source}")]
+    Mapping { method: String, path: String, source: CompileError },
+    #[error("access log format: {0}")]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
+    #[error("{method} {path}: cache key: {source}")]
+    CacheKey { method: String, path: String, source: KeyError },
+    #[error("part: {0}")]
+    Part(#[from] PartError),
+}
+
+/// What compiling needs beside the model.
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    pub site: Arc<Site>,
+    pub metrics: Arc<Metrics>,
+    pub access_logs: AccessLogs,
+}
+
+impl Compiler {
+    /// Compiles a stage in the region, and makes the part that edges get of it.
+    pub fn region(&self, deployment: &StageDeployment) -> Result<(Stage, Part), DeploymentError> {
+        let part = Part::of(deployment)?;
+        Ok((self.stage(deployment, part.hash)?, part))
+    }
+
+    /// Compiles a stage; `hash` names the part it came from.
+    pub fn stage(
+        &self,
+        deployment: &StageDeployment,
+        hash: PartHash,
+    ) -> Result<Stage, DeploymentError> {
+        let StageDeployment { api, stage, .. } = deployment;
+        let mut router = Router::new();
+        let mut routes = Vec::new();
+        for resource in &api.resources {
+            for method in &resource.methods {
+                router.insert(&resource.path, &method.http_method, routes.len())?;
+                routes.push(self.route(deployment, resource, method)?);
+            }
+        }
+        let access_log = match &stage.access_log {
+            Some(settings) => Some(AccessLog {
+                format: Format::compile(&settings.format)?,
+                log: self.access_logs.open(&settings.destination)?,
+            }),
+            None => None,
+        };
+        Ok(Stage {
+            api: api.id.clone(),
+            name: stage.name.clone(),
+            deployment_id: deployment.deployment_id.clone(),
+            hash,
+            endpoint_type: api.endpoint_type,
+            binary_media_types: api.binary_media_types.clone(),
+            minimum_compression_size: api.minimum_compression_size,
+            cache_headers: stage.cache_headers,
+            meter: self.metrics.stage(&api.id, &stage.name),
+            access_log,
+            routes,
+            router,
+        })
+    }
+
+    fn route(
+        &self,
+        deployment: &StageDeployment,
+        resource: &Resource,
+        method: &Method,
+    ) -> Result<Route, DeploymentError> {
+        let settings = settings(deployment, resource, method);
+        let facts = RouteFacts {
+            api_id: deployment.api.id.as_str(),
+            account_id: &self.site.account_id,
+            stage: deployment.stage.name.as_str(),
+            resource_path: &resource.path,
+            stage_variables: &deployment.stage.variables,
+        };
+        let at = |source: CompileError| DeploymentError::Mapping {
+            method: method.http_method.clone(),
+            path: resource.path.clone(),
+            source,
+        };
+        let integration = &method.integration;
+        let request_mapping =
+            RequestMapping::compile(&integration.request_parameters, &facts).map_err(at)?;
+        let response_mapping = match integration.kind {
+            IntegrationKind::HttpProxy => None,
+            IntegrationKind::Http | IntegrationKind::Mock => {
+                Some(ResponseMapping::compile(&integration.responses, &facts).map_err(at)?)
+            }
+        };
+        Ok(Route {
+            resource_id: resource.id.clone(),
+            resource_path: resource.path.clone(),
+            parameter_names: parameter_names(&resource.path),
+            authorizer: Authorizer::None,
+            throttle: Throttle::from(settings),
+            cache: cache_rules(deployment, resource, method, settings).map_err(|source| {
+                DeploymentError::CacheKey {
+                    method: method.http_method.clone(),
+                    path: resource.path.clone(),
+                    source,
+                }
+            })?,
+            request_mapping,
+            integration: CompiledIntegration::compile(
+                integration,
+                deployment.api.id.as_str(),
+                &deployment.stage.variables,
+            ),
+            response_mapping,
+            timeout_ms: method.integration.timeout_ms,
+        })
+    }
+}
+
+/// The settings that hold for a method: its own, else the stage's.
+fn settings<'d>(
+    deployment: &'d StageDeployment,
+    resource: &Resource,
+    method: &Method,
+) -> &'d MethodSettings {
+    let own = deployment.stage.methods.get(&settings_key(resource, method));
+    own.unwrap_or(&deployment.stage.defaults)
+}
+
+/// GET is cached unless switched off; another verb only where a setting of its own switches it on.
+/// Of an `ANY` method only GET is ever cached, and only by a setting of its own.
+fn cache_rules(
+    deployment: &StageDeployment,
+    resource: &Resource,
+    method: &Method,
+    settings: &MethodSettings,
+) -> Result<Option<CacheRules>, KeyError> {
+    let is_get = method.http_method == "GET";
+    let own = deployment.stage.methods.contains_key(&settings_key(resource, method));
+    let wanted = match settings.caching_enabled {
+        Some(enabled) => enabled && (own || is_get),
+        None => is_get,
+    };
+    if !(deployment.stage.cache_enabled && wanted && settings.cache_ttl_seconds > 0) {
+        return Ok(None);
+    }
+    let namespace = method.integration.cache_namespace.as_deref();
+    let verb = if method.http_method == "ANY" { "GET" } else { &method.http_method };
+    let key = KeyTemplate::compile(&KeySource {
+        api: &deployment.api.id,
+        stage: &deployment.stage.name,
+        namespace: namespace.unwrap_or(resource.id.as_str()),
+        namespace_is_shared: namespace.is_some_and(|name| name != resource.id.as_str()),
+        http_method: verb,
+        resource_path: &resource.path,
+        parameters: &method.integration.cache_key_parameters,
+    })?;
+    Ok(Some(CacheRules {
+        key,
+        verb: verb.parse().unwrap_or(http::Method::GET),
+        ttl_seconds: settings.cache_ttl_seconds,
+        require_authorization: settings.require_authorization_for_cache_control,
+    }))
+}
+
+/// `pets/{id}/GET`, as AWS names a method's settings.
+fn settings_key(resource: &Resource, method: &Method) -> String {
+    format!("{}/{}", resource.path.trim_start_matches('/'), method.http_method)
+}
+
+fn parameter_names(template: &str) -> Vec<String> {
+    template
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| name.trim_end_matches('+').to_owned())
+        .collect()
+}

@@ -1,0 +1,388 @@
+//! The compiled form of everything deployed: immutable, shared, swapped as a whole.
+//!
+//! A call takes one `Arc<Stage>` at `resolve` and keeps it to its end, so a change of configuration
+//! never tears a call in flight.
+//!
+//! AWS: API Gateway Developer Guide, "Invoke REST APIs in API Gateway" (host and path forms),
+//! "Use API mappings to connect API stages to a custom domain name for REST APIs".
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::Method;
+use http::header::{AUTHORIZATION, HOST};
+
+use crate::auth::Authorizer;
+use crate::cache::key::KeyTemplate;
+use crate::call::{Call, Door};
+use crate::deployment::router::Router;
+use crate::integration::CompiledIntegration;
+use crate::limits::Throttle;
+use crate::mapping::parameters::RequestMapping;
+use crate::mapping::responses::ResponseMapping;
+use crate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
+use crate::model::quotas;
+use crate::model::rest_api::EndpointType;
+use crate::telemetry::access_log::{self, Format};
+use crate::telemetry::metrics::StageMeter;
+
+/// SHA-256 of a stage's part, as edges fetch it.
+pub type PartHash = [u8; 32];
+
+/// Everything deployed, at one epoch.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub epoch: u64,
+    pub(super) apis: HashMap<Box<str>, Vec<Arc<Stage>>>,
+    pub(super) domains: HashMap<Box<str>, Vec<Mapping>>,
+    pub(super) site: Arc<Site>,
+}
+
+/// What the deployment of a cluster has in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Site {
+    /// `us-east-1`.
+    pub aws_region: String,
+    /// Twelve digits.
+    pub account_id: String,
+    /// `gateway.localhost`.
+    pub domain: String,
+    /// No edges: the region's public door serves edge-optimized APIs as well.
+    pub regional_only: bool,
+}
+
+/// One base path of a custom domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// Without slashes at its ends; empty maps everything.
+    pub base_path: String,
+    pub api: ApiId,
+    /// `None`: the first remaining segment names the stage.
+    pub stage: Option<StageName>,
+}
+
+/// One stage, compiled.
+#[derive(Debug)]
+pub struct Stage {
+    pub api: ApiId,
+    pub name: StageName,
+    pub deployment_id: DeploymentId,
+    pub hash: PartHash,
+    pub endpoint_type: EndpointType,
+    pub binary_media_types: Vec<String>,
+    pub minimum_compression_size: Option<u32>,
+    pub cache_headers: bool,
+    pub meter: Arc<StageMeter>,
+    pub access_log: Option<AccessLog>,
+    pub routes: Vec<Route>,
+    pub(super) router: Router<usize>,
+}
+
+/// Where a stage's access log goes, and in which form.
+#[derive(Debug)]
+pub struct AccessLog {
+    pub format: Format,
+    pub log: Arc<access_log::AccessLog>,
+}
+
+/// The compiled form of one method of one resource.
+#[derive(Debug)]
+pub struct Route {
+    pub resource_id: ResourceId,
+    /// The template, `/pets/{id}`.
+    pub resource_path: String,
+    /// Names of the path parameters, outermost first.
+    pub parameter_names: Vec<String>,
+    pub authorizer: Authorizer,
+    pub throttle: Throttle,
+    pub cache: Option<CacheRules>,
+    pub request_mapping: RequestMapping,
+    pub integration: CompiledIntegration,
+    /// `None` where the integration's answer is the method's (HTTP_PROXY).
+    pub response_mapping: Option<ResponseMapping>,
+    /// Time the integration may take, milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// How answers of a route are cached; absent where they are not.
+#[derive(Debug)]
+pub struct CacheRules {
+    pub key: KeyTemplate,
+    /// The one verb that is cached; an `ANY` route serves others as well.
+    pub verb: Method,
+    pub ttl_seconds: u32,
+    /// Only an authorized caller may bypass the cache with `Cache-Control: max-age=0`.
+    pub require_authorization: bool,
+}
+
+/// Which route a call means, and where in its path the parameters lie.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    pub stage: Arc<Stage>,
+    route: usize,
+    /// Where the path below the stage begins within the request's path.
+    base: usize,
+    parameters: Vec<Range<usize>>,
+}
+
+/// Why a call means no route.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    #[error("no API answers under `{0}`")]
+    UnknownHost(String),
+    #[error("there is no API `{0}`")]
+    UnknownApi(String),
+    #[error("API `{api}` has no stage `{stage}`")]
+    UnknownStage { api: ApiId, stage: String },
+    #[error("API `{0}` is not served at this door")]
+    WrongDoor(ApiId),
+    #[error("API `{api}`, stage `{stage}` has no method for this path")]
+    NoRoute { api: ApiId, stage: StageName },
+    #[error("the method's ARN has more than 1,600 bytes")]
+    ArnTooLong,
+}
+
+/// Selects the API at a private listener whatever the host says.
+const API_ID_HEADER: &str = "x-apigw-api-id";
+
+impl Snapshot {
+    /// Finds the route of a call.
+    pub fn resolve(&self, call: &Call) -> Result<Resolved, ResolveError> {
+        let path = call.head.uri.path();
+        let target = self.target(call, path)?;
+        let Some(stage) = self.stage(target.api, target.stage) else {
+            return Err(self.missing(target.api, target.stage));
+        };
+        if !self.admits(stage.endpoint_type, &call.connection.door) {
+            return Err(ResolveError::WrongDoor(stage.api.clone()));
+        }
+        let rest = trim_slashes(path, target.rest);
+        let below = path.get(rest..).filter(|below| !below.is_empty()).unwrap_or("/");
+        if arn_length(&self.site, stage, &call.head.method, below) > quotas::METHOD_ARN_BYTES_MAX {
+            return Err(ResolveError::ArnTooLong);
+        }
+        let mut found = Vec::new();
+        let Some(route) = stage.router.find(&call.head.method, below, &mut found) else {
+            return Err(ResolveError::NoRoute {
+                api: stage.api.clone(),
+                stage: stage.name.clone(),
+            });
+        };
+        let parameters = found.into_iter().map(|(_, range)| range).collect();
+        Ok(Resolved { stage: Arc::clone(stage), route: *route, base: rest, parameters })
+    }
+
+    /// The same for a call an edge resolved, provided this snapshot has the very content the edge
+    /// resolved it with.
+    pub fn resolve_for_edge(
+        &self,
+        api: &str,
+        stage: &str,
+        hash: &PartHash,
+        call: &Call,
+    ) -> Option<Resolved> {
+        let known = self.stage(api, stage)?;
+        if known.hash != *hash {
+            return None;
+        }
+        self.resolve(call).ok().filter(|resolved| Arc::ptr_eq(&resolved.stage, known))
+    }
+
+    pub fn stage(&self, api: &str, name: &str) -> Option<&Arc<Stage>> {
+        self.apis.get(api)?.iter().find(|stage| stage.name.as_str() == name)
+    }
+
+    pub fn stages(&self) -> impl Iterator<Item = &Arc<Stage>> {
+        self.apis.values().flatten()
+    }
+
+    fn missing(&self, api: &str, stage: &str) -> ResolveError {
+        if self.apis.contains_key(api) {
+            ResolveError::UnknownStage { api: ApiId::new(api), stage: stage.to_owned() }
+        } else {
+            ResolveError::UnknownApi(api.to_owned())
+        }
+    }
+
+    fn admits(&self, endpoint: EndpointType, door: &Door) -> bool {
+        match (endpoint, door) {
+            (EndpointType::Edge, Door::Edge) => true,
+            (EndpointType::Edge, Door::Region) => self.site.regional_only,
+            (EndpointType::Regional, Door::Region) => true,
+            (EndpointType::Private, Door::Private) => true,
+            (_, Door::Tunnel { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// Host and path say which API and stage are meant.
+    fn target<'c>(&'c self, call: &'c Call, path: &'c str) -> Result<Target<'c>, ResolveError> {
+        if call.connection.door == Door::Private
+            && let Some(api) = call.head.headers.get(API_ID_HEADER)
+        {
+            return Ok(staged(path, api.to_str().unwrap_or_default()));
+        }
+        let host = host(call);
+        let host = lower(host);
+        if let Some(api) = self.api_of_host(&host) {
+            let api = self.known(api)?;
+            return Ok(staged(path, api));
+        }
+        if let Some(mappings) = self.domains.get(&*host) {
+            return mapped(path, mappings).ok_or_else(|| ResolveError::UnknownHost(host.into()));
+        }
+        match path_style(path) {
+            Some((api, rest)) => {
+                let mut target = staged(path.get(rest..).unwrap_or_default(), api);
+                target.rest += rest;
+                Ok(target)
+            }
+            None => Err(ResolveError::UnknownHost(host.into_owned())),
+        }
+    }
+
+    /// `{api}.execute-api.{region}.{domain}` or, private, `{api}-{vpce}.execute-api.…`.
+    fn api_of_host<'h>(&self, host: &'h str) -> Option<&'h str> {
+        let (label, rest) = host.split_once('.')?;
+        let rest = rest.strip_prefix("execute-api.")?;
+        let domain = rest.strip_prefix(self.site.aws_region.as_str())?.strip_prefix('.')?;
+        let known = domain == self.site.domain || domain == AWS_DOMAIN;
+        known.then(|| label.split_once("-vpce-").map_or(label, |(api, _)| api))
+    }
+
+    /// The API's own text, so that the target does not borrow from a temporary host.
+    fn known(&self, api: &str) -> Result<&str, ResolveError> {
+        match self.apis.get_key_value(api) {
+            Some((api, _)) => Ok(api),
+            None => Err(ResolveError::UnknownApi(api.to_owned())),
+        }
+    }
+}
+
+/// Clients written for AWS may keep its host name and only connect elsewhere.
+const AWS_DOMAIN: &str = "amazonaws.com";
+/// Prefix of the form that needs no host name of its own: `/_api/{api}/{stage}/…`.
+const PATH_STYLE: &str = "/_api/";
+
+struct Target<'c> {
+    api: &'c str,
+    stage: &'c str,
+    /// Where the path below the stage begins.
+    rest: usize,
+}
+
+/// `/{stage}/…`; leading slashes collapse.
+fn staged<'c>(path: &'c str, api: &'c str) -> Target<'c> {
+    let start = path.len() - path.trim_start_matches('/').len();
+    let after = path.get(start..).unwrap_or_default();
+    let end = start + memchr::memchr(b'/', after.as_bytes()).unwrap_or(after.len());
+    Target { api, stage: path.get(start..end).unwrap_or_default(), rest: end }
+}
+
+fn path_style(path: &str) -> Option<(&str, usize)> {
+    let after = path.strip_prefix(PATH_STYLE)?;
+    let end = memchr::memchr(b'/', after.as_bytes()).unwrap_or(after.len());
+    Some((after.get(..end)?, PATH_STYLE.len() + end))
+}
+
+/// The longest base path that is a whole-segment prefix; mappings stand longest first.
+fn mapped<'c>(path: &'c str, mappings: &'c [Mapping]) -> Option<Target<'c>> {
+    let start = path.len() - path.trim_start_matches('/').len();
+    let after = path.get(start..)?;
+    for mapping in mappings {
+        let base = mapping.base_path.as_str();
+        let Some(rest) = after.strip_prefix(base) else { continue };
+        if !(base.is_empty() || rest.is_empty() || rest.starts_with('/')) {
+            continue;
+        }
+        // An empty base path leaves the first slash to the path below.
+        let rest = if base.is_empty() { start.saturating_sub(1) } else { start + base.len() };
+        let api = mapping.api.as_str();
+        return Some(match &mapping.stage {
+            Some(stage) => Target { api, stage: stage.as_str(), rest },
+            None => {
+                let mut target = staged(path.get(rest..)?, api);
+                target.rest += rest;
+                target
+            }
+        });
+    }
+    None
+}
+
+/// Collapses leading slashes of the path below the stage, leaving the last of them.
+fn trim_slashes(path: &str, rest: usize) -> usize {
+    let below = path.get(rest..).unwrap_or_default();
+    let slashes = below.len() - below.trim_start_matches('/').len();
+    rest + slashes.saturating_sub(1)
+}
+
+/// The authority the client asked for, without its port.
+pub fn host(call: &Call) -> &str {
+    let named = match call.head.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => call.head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+    };
+    let end = if named.starts_with('[') {
+        named.find(']').map_or(named.len(), |end| end + 1)
+    } else {
+        memchr::memchr(b':', named.as_bytes()).unwrap_or(named.len())
+    };
+    named.get(..end).unwrap_or_default().trim_end_matches('.')
+}
+
+fn lower(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Length of `arn:aws:execute-api:{region}:{account}:{api}/{stage}/{VERB}/{path}`.
+fn arn_length(site: &Site, stage: &Stage, method: &Method, below: &str) -> usize {
+    "arn:aws:execute-api:::///".len()
+        + site.aws_region.len()
+        + site.account_id.len()
+        + stage.api.as_str().len()
+        + stage.name.as_str().len()
+        + method.as_str().len()
+        + below.len().saturating_sub(1)
+}
+
+impl Resolved {
+    pub fn route(&self) -> &Route {
+        &self.stage.routes[self.route]
+    }
+
+    /// Where the path below the stage begins within the request's path.
+    pub fn base(&self) -> usize {
+        self.base
+    }
+
+    /// The path below the stage, undecoded; begins with `/`.
+    pub fn path<'c>(&self, call: &'c Call) -> &'c str {
+        call.head.uri.path().get(self.base..).filter(|path| !path.is_empty()).unwrap_or("/")
+    }
+
+    /// A path parameter's text, undecoded.
+    pub fn parameter<'c>(&self, call: &'c Call, name: &str) -> Option<&'c str> {
+        let names = &self.route().parameter_names;
+        let range = self.parameters.get(names.iter().position(|own| own == name)?)?;
+        self.path(call).get(range.clone())
+    }
+}
+
+/// Whether an `Authorization` header is there that cannot be a SigV4 signature: AWS then complains
+/// of the signature's form instead of a missing token.
+pub fn unsigned_authorization(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    (!value.starts_with(b"AWS4-HMAC-SHA256")).then_some(value)
+}
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

@@ -1,0 +1,61 @@
+//! The headers every reply gets at the door the client came in.
+//!
+//! AWS: recorded headers of REST APIs (`x-amzn-RequestId`, `x-amz-apigw-id` on every reply, no
+//! `Server`); `X-Cache` and `Age` are what an edge-optimized endpoint's distribution adds.
+
+use std::fmt::Write as _;
+
+use http::header::{AGE, HeaderName, HeaderValue, SERVER, WARNING};
+
+use crate::call::{CacheStatus, Call, Reply};
+use crate::deployment::snapshot::Resolved;
+use crate::model::rest_api::EndpointType;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// Adds what belongs to the call, not to the answer.
+pub fn finish(call: &Call, resolved: Option<&Resolved>, reply: &mut Reply) {
+    let headers = &mut reply.headers;
+    headers.remove(SERVER);
+    let mut id = [0_u8; uuid::fmt::Hyphenated::LENGTH];
+    let id = call.id.as_hyphenated().encode_lower(&mut id);
+    insert(reply, REQUEST_ID, id.as_bytes());
+    insert(reply, EXTENDED_REQUEST_ID, &call.extended_id.0);
+    let Some(resolved) = resolved else { return };
+    if resolved.stage.cache_headers && resolved.stage.endpoint_type == EndpointType::Edge {
+        cache_headers(reply);
+    }
+}
+
+fn insert(reply: &mut Reply, name: HeaderName, value: &[u8]) {
+    if let Ok(value) = HeaderValue::from_bytes(value) {
+        reply.headers.insert(name, value);
+    }
+}
+
+/// `X-Cache` as scripts written against CloudFront expect it, in our own name.
+fn cache_headers(reply: &mut Reply) {
+    let text = match reply.cache {
+        CacheStatus::Hit { age_seconds } => {
+            let mut age = String::new();
+            if write!(age, "{age_seconds}").is_ok() {
+                insert(reply, AGE, age.as_bytes());
+            }
+            "Hit from tidegate"
+        }
+        _ if reply.status.is_client_error() || reply.status.is_server_error() => {
+            "Error from tidegate"
+        }
+        _ => "Miss from tidegate",
+    };
+    reply.headers.insert(X_CACHE, HeaderValue::from_static(text));
+}
+
+/// AWS: "Cache settings for REST APIs", strategy SUCCEED_WITH_RESPONSE_HEADER.
+pub fn warn_of_ignored_cache_control(reply: &mut Reply) {
+    const TEXT: &str =
+        "199 Cache-control headers were ignored because the caller was unauthorized.";
+    reply.headers.append(WARNING, HeaderValue::from_static(TEXT));
+}

@@ -1,0 +1,158 @@
+//! The doors: where a request becomes a call, and a call's outcome a response.
+//!
+//! Door 1 is a client at a listener; it walks the whole line and is recorded here, once. Door 2 is
+//! an edge that sends a call on through the tunnel: the edge's certificate proved its role, so what
+//! it resolved and whom it admitted is taken as proved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Response};
+use rand::Rng;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::call::{Body, Call, Connection, Door, ExtendedId, Reply};
+use crate::deployment::snapshot::Resolved;
+use crate::listener::{Handler, Refused};
+use crate::model::ids::NodeName;
+use crate::pipeline::refusal::{Refusal, Type};
+use crate::pipeline::{Errand, Gateway, deliver, first_half, record, refusal, second_half};
+
+/// Door 1: a client's request.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    pub gateway: Arc<Gateway>,
+}
+
+impl Handler for Clients {
+    async fn handle(
+        &self,
+        connection: Arc<Connection>,
+        request: http::Request<Body>,
+    ) -> Response<Body> {
+        let gateway = &self.gateway;
+        let (mut head, body) = request.into_parts();
+        if let Some(method) = overridden(&head) {
+            head.method = method;
+        }
+        let call = Arc::new(new_call(gateway, connection, head));
+        let (resolved, outcome) = walk(gateway, &call, body).await;
+        let mut reply = outcome.unwrap_or_else(Refusal::into_reply);
+        deliver::finish(&call, resolved.as_ref(), &mut reply);
+        record::deliver(gateway, call, resolved, reply)
+    }
+
+    fn refuse(&self, connection: &Connection, reason: Refused) -> Response<Body> {
+        let gateway = &self.gateway;
+        let (head, ()) = http::Request::new(()).into_parts();
+        let call = Arc::new(new_call(gateway, Arc::new(connection.clone()), head));
+        let mut reply = refusal::from_listener(reason).into_reply();
+        deliver::finish(&call, None, &mut reply);
+        record::deliver(gateway, call, None, reply)
+    }
+}
+
+/// The whole line; the route is handed back for the record.
+async fn walk(
+    gateway: &Arc<Gateway>,
+    call: &Arc<Call>,
+    body: Body,
+) -> (Option<Resolved>, Result<Reply, Refusal>) {
+    let errand = match first_half(gateway, Arc::clone(call), body) {
+        Ok(errand) => errand,
+        Err(refusal) => return (None, Err(refusal)),
+    };
+    let resolved = errand.resolved.clone();
+    (Some(resolved), second_half(gateway, errand).await)
+}
+
+fn new_call(gateway: &Gateway, connection: Arc<Connection>, head: http::request::Parts) -> Call {
+    let mut random = [0_u8; 16 + 11];
+    rand::rng().fill_bytes(&mut random);
+    let (id, extended) = random.split_at(16);
+    let mut bytes = [0_u8; 16];
+    bytes.copy_from_slice(id);
+    Call {
+        id: uuid::Builder::from_random_bytes(bytes).into_uuid(),
+        extended_id: extended_id(extended),
+        received_at: gateway.clock.now(),
+        connection,
+        head,
+    }
+}
+
+/// Clients that cannot send every verb name it in a header, and AWS resolves the method it names.
+/// AWS: API Gateway Developer Guide, "Amazon API Gateway important notes".
+fn overridden(head: &http::request::Parts) -> Option<Method> {
+    Method::from_bytes(head.headers.get("x-http-method-override")?.as_bytes()).ok()
+}
+
+/// 15 characters of URL-safe base64 and a `=`, as recorded: `cXNV7F7iPHcFoDA=`.
+fn extended_id(random: &[u8]) -> ExtendedId {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = *b"AAAAAAAAAAAAAAA=";
+    let mut bits = 0_u32;
+    let mut held = 0;
+    let mut random = random.iter();
+    for place in text.iter_mut().take(15) {
+        if held < 6 {
+            bits = (bits << 8) | u32::from(*random.next().unwrap_or(&0));
+            held += 8;
+        }
+        held -= 6;
+        *place = ALPHABET[((bits >> held) & 63) as usize];
+    }
+    ExtendedId(text)
+}
+
+/// What an edge sends of a call; the tunnel's frame in the pipeline's words.
+#[derive(Debug)]
+pub struct Forwarded {
+    pub edge: NodeName,
+    pub id: Uuid,
+    pub extended_id: ExtendedId,
+    pub received_at_ms: u64,
+    pub head: http::request::Parts,
+    pub client: Connection,
+    pub api: String,
+    pub stage: String,
+    pub part: [u8; 32],
+    pub time_left: Duration,
+}
+
+/// Door 2: the second half for an edge. `None`: this region does not know that configuration
+/// (any more); nothing has been done.
+pub async fn answer_edge(
+    gateway: &Arc<Gateway>,
+    forwarded: Forwarded,
+    body: Body,
+) -> Option<Reply> {
+    let call = Arc::new(Call {
+        id: forwarded.id,
+        extended_id: forwarded.extended_id,
+        received_at: crate::net::clock::Timestamp::from_millis(forwarded.received_at_ms),
+        connection: Arc::new(Connection {
+            door: Door::Tunnel { edge: forwarded.edge },
+            ..forwarded.client
+        }),
+        head: forwarded.head,
+    });
+    let resolved = gateway.deployments.resolve_for_edge(
+        &forwarded.api,
+        &forwarded.stage,
+        &forwarded.part,
+        &call,
+    )?;
+    let deadline = Instant::now() + forwarded.time_left;
+    let errand = Errand { call, body, resolved, caller: Caller::Anonymous, deadline };
+    Some(match tokio::time::timeout_at(deadline, second_half(gateway, errand)).await {
+        Ok(outcome) => outcome.unwrap_or_else(Refusal::into_reply),
+        Err(_) => Refusal::new(Type::IntegrationTimeout).into_reply(),
+    })
+}
+
+#[cfg(test)]
+#[path = "door_tests.rs"]
+mod tests;

@@ -1,0 +1,288 @@
+//! Look up and keep: how a cached method's answer is found, fetched once, and shared.
+//!
+//! A fill is owned by a task, not by the client that asked first: when that client goes away the
+//! others still get their answer. The answer is collected before it is given out, as AWS collects
+//! it, up to the size the cache may keep; a longer one streams to the first asker and the waiters
+//! fetch for themselves.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::header::{DATE, HeaderName};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::cache::entry::{Answer, Entry, SharedReply};
+use crate::cache::fill::{Lookup, Place, WAIT_DEFAULT, Waited, Waiter};
+use crate::call::{Body, BodyError, CacheStatus, Call, Freshness, Reply};
+use crate::deployment::snapshot::{CacheRules, Resolved};
+use crate::net::clock::Timestamp;
+use crate::pipeline::refusal::{Refusal, Type};
+use crate::pipeline::{Errand, Gateway};
+
+/// Set per call, never kept.
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+/// Room a key usually needs; the buffer is reused by all calls of a thread.
+const KEY_BYTES: usize = 256;
+
+thread_local! {
+    static KEY: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(KEY_BYTES));
+}
+
+/// Looks for a fresh answer, or for the right to fetch it.
+pub(super) async fn look_up(
+    gateway: &Gateway,
+    call: &Call,
+    resolved: &Resolved,
+    rules: &CacheRules,
+    replace: bool,
+) -> Lookup {
+    let mut key = KEY.take();
+    let head = &call.head;
+    let parameter = |name: &str| resolved.parameter(call, name);
+    rules.key.render(&mut key, parameter, head.uri.query(), &head.headers);
+    let path = resolved.path(call);
+    let lookup = if replace {
+        gateway.cache.look_up_replacing(&rules.key, &key, path)
+    } else {
+        gateway.cache.look_up(&rules.key, &key, path).await
+    };
+    KEY.set(key);
+    lookup
+}
+
+/// The reply a stored entry gives at `now`.
+pub(super) fn reply_from(entry: &Entry, now: Timestamp) -> Reply {
+    let age_seconds = entry.age_seconds(now);
+    let mut reply = Reply::new(entry.status, entry.headers.clone(), Body::from(entry.body.clone()));
+    reply.cache = CacheStatus::Hit { age_seconds };
+    reply.freshness = Some(Freshness {
+        // Rounded down: what is kept on the strength of this must not outlive the entry.
+        ttl_seconds: u32::try_from(entry.ttl_left(now).as_secs()).unwrap_or(u32::MAX),
+        age_seconds,
+        as_of_seq: entry.as_of_seq,
+    });
+    reply
+}
+
+/// Waits for another's fill; goes alone when that one gives nothing to share.
+pub(super) async fn wait(
+    gateway: &Arc<Gateway>,
+    errand: Errand,
+    waiter: Waiter,
+) -> Result<Reply, Refusal> {
+    let left = errand.deadline.saturating_duration_since(Instant::now());
+    match waiter.wait(left.min(WAIT_DEFAULT)).await {
+        Waited::Hit(entry) => Ok(reply_from(&entry, gateway.clock.now())),
+        Waited::Failed(shared) => Ok(shared.into_reply()),
+        // The filler left before it began; this happens between two polls, so asking once is fine.
+        Waited::Alone | Waited::Again => gateway.origin.answer(gateway, errand).await,
+        Waited::Abandoned => Err(Refusal::because(Type::Internal, "the fill was abandoned")),
+    }
+}
+
+/// Fetches the answer in a task of its own and gives it to everyone who waits.
+pub(super) async fn fill(
+    gateway: &Arc<Gateway>,
+    errand: Errand,
+    place: Place,
+) -> Result<Reply, Refusal> {
+    let (done, answer) = oneshot::channel();
+    let filler = Arc::clone(gateway);
+    // On the runtime of the call, so that the backend's connection stays on its own core.
+    let tasks = gateway.tasks.on(tokio::runtime::Handle::current());
+    tasks.spawn(async move {
+        // Nobody may be left to take it; that is what the entry is for.
+        drop(done.send(fetch(&filler, errand, place).await));
+    });
+    match answer.await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Refusal::because(Type::Internal, "the fill ended without an answer")),
+    }
+}
+
+async fn fetch(gateway: &Arc<Gateway>, errand: Errand, place: Place) -> Result<Reply, Refusal> {
+    let deadline = errand.deadline;
+    let resolved = errand.resolved.clone();
+    let began = place.as_of_seq();
+    let mut reply = match gateway.origin.answer(gateway, errand).await {
+        Ok(reply) => reply,
+        Err(refusal) => {
+            share_failure(place, &refusal);
+            return Err(refusal);
+        }
+    };
+    let Some(freshness) = lifetime(gateway, &resolved, &reply, began) else {
+        if reply.refusal.is_some() {
+            return Ok(share_refused(place, reply).await);
+        }
+        place.pass();
+        return Ok(reply);
+    };
+    let limit = gateway.cache.entry_bytes_max();
+    let collected = timeout_at(deadline, collect(reply.body.take(), limit)).await;
+    let refusal = match collected {
+        Ok(Ok(Collected::Whole(body))) => {
+            reply.cache = CacheStatus::Miss;
+            reply.headers.remove(DATE);
+            let mut kept = reply.headers.clone();
+            kept.remove(TRACE_ID);
+            place.keep(Answer {
+                status: reply.status,
+                headers: kept,
+                body: body.clone(),
+                ttl: Duration::from_secs(u64::from(freshness.ttl_seconds)),
+                age_seconds: freshness.age_seconds,
+                as_of_seq: freshness.as_of_seq,
+            });
+            reply.freshness = Some(freshness);
+            reply.body = Body::from(body);
+            return Ok(reply);
+        }
+        Ok(Ok(Collected::Longer(body))) => {
+            place.pass();
+            reply.cache = CacheStatus::Miss;
+            reply.freshness = None;
+            reply.body = body;
+            return Ok(reply);
+        }
+        Ok(Err(err)) => Refusal::because(Type::IntegrationFailure, err),
+        Err(_) => Refusal::because(Type::IntegrationTimeout, "the answer's body came too slowly"),
+    };
+    share_failure(place, &refusal);
+    Err(refusal)
+}
+
+/// How long the answer may be kept, if it may be kept at all. Where a cache further down vouches
+/// for it, that cache's word counts; a partial answer is never kept as the whole.
+fn lifetime(
+    gateway: &Gateway,
+    resolved: &Resolved,
+    reply: &Reply,
+    began: u64,
+) -> Option<Freshness> {
+    let rules = resolved.route().cache.as_ref()?;
+    let storable = reply.refusal.is_none()
+        && reply.status.is_success()
+        && reply.status != StatusCode::PARTIAL_CONTENT;
+    if !storable {
+        return None;
+    }
+    match gateway.origin.is_vouched_for() {
+        true => reply.freshness.filter(|freshness| freshness.ttl_seconds > 0),
+        false => {
+            Some(Freshness { ttl_seconds: rules.ttl_seconds, age_seconds: 0, as_of_seq: began })
+        }
+    }
+}
+
+/// A failure is everybody's who waited: asking a failing backend once per waiter helps nobody.
+fn share_failure(place: Place, refusal: &Refusal) {
+    place.fail(shared(&refusal.clone().into_reply()));
+}
+
+/// The region refused on our behalf: its small reply is shared like a failure of our own.
+async fn share_refused(place: Place, mut reply: Reply) -> Reply {
+    match collect(reply.body.take(), REFUSAL_BYTES_MAX).await {
+        Ok(Collected::Whole(body)) => {
+            reply.body = Body::from(body);
+            place.fail(shared(&reply));
+        }
+        Ok(Collected::Longer(body)) => {
+            place.pass();
+            reply.body = body;
+        }
+        Err(_) => place.pass(),
+    }
+    reply
+}
+
+/// The reply's parts that can be given out many times; its body must be known whole.
+fn shared(reply: &Reply) -> SharedReply {
+    SharedReply {
+        status: reply.status,
+        headers: reply.headers.clone(),
+        body: match &reply.body {
+            Body::Full(bytes) => bytes.clone(),
+            _ => Bytes::new(),
+        },
+        integration: reply.integration.clone(),
+        refusal: reply.refusal.clone(),
+    }
+}
+
+/// A gateway response is a line of JSON; a customised one may be a page.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+enum Collected {
+    Whole(Bytes),
+    /// What was read, and the rest behind it.
+    Longer(Body),
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Collected, BodyError> {
+    if let Body::Full(bytes) = &body
+        && bytes.len() <= limit
+    {
+        return Ok(Collected::Whole(bytes.clone()));
+    }
+    if body.size_hint().lower() > limit as u64 {
+        return Ok(Collected::Longer(body));
+    }
+    let mut read = BytesMut::new();
+    let mut first: Option<Bytes> = None;
+    while let Some(frame) = body.frame().await {
+        // Trailers are not kept.
+        let Ok(data) = frame?.into_data() else { continue };
+        if read.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
+            let head = [first.unwrap_or_default(), read.freeze(), data];
+            return Ok(Collected::Longer(Body::stream(Chained::new(head, body))));
+        }
+        match &first {
+            // One frame is the common case, and needs no copy.
+            None if read.is_empty() => first = Some(data),
+            _ => {
+                if let Some(first) = first.take() {
+                    read.extend_from_slice(&first);
+                }
+                read.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(Collected::Whole(first.unwrap_or_else(|| read.freeze())))
+}
+
+/// Bytes already read, then the body they came from.
+struct Chained {
+    head: std::array::IntoIter<Bytes, 3>,
+    rest: Body,
+}
+
+impl Chained {
+    fn new(head: [Bytes; 3], rest: Body) -> Self {
+        Self { head: head.into_iter(), rest }
+    }
+}
+
+impl http_body::Body for Chained {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        for bytes in this.head.by_ref() {
+            if !bytes.is_empty() {
+                return std::task::Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+        }
+        std::pin::Pin::new(&mut this.rest).poll_frame(cx)
+    }
+}

@@ -1,0 +1,208 @@
+//! Record: the access log's line and the metrics of a call, once, when its reply has left.
+//!
+//! A reply known whole is recorded as it is handed to the listener; a streamed one when its body
+//! ends or is dropped, so that an aborted call is counted with the bytes that did leave.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, USER_AGENT};
+use http::{Response, StatusCode, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::call::{Body, BodyError, CacheStatus, Call, IntegrationReport, RefusalReport, Reply};
+use crate::deployment::snapshot::{self, Resolved};
+use crate::model::rest_api::EndpointType;
+use crate::pipeline::Gateway;
+use crate::telemetry::access_log::{AccessLogs, Record};
+use crate::telemetry::metrics::{Measurement, Metrics, StageMeter};
+
+/// Where records go.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    pub metrics: Arc<Metrics>,
+    pub access_logs: AccessLogs,
+    /// Calls that meant no stage.
+    pub unrouted: Arc<StageMeter>,
+}
+
+/// Turns the reply into the listener's response and sees to its record.
+pub fn deliver(
+    gateway: &Arc<Gateway>,
+    call: Arc<Call>,
+    resolved: Option<Resolved>,
+    reply: Reply,
+) -> Response<Body> {
+    let Reply { status, headers, body, integration, refusal, cache, .. } = reply;
+    log_refusal(&call, refusal.as_ref());
+    let outcome = Outcome { call, resolved, status, integration, refusal, cache };
+    let body = match body {
+        Body::Empty => {
+            record(gateway, &outcome, 0);
+            Body::Empty
+        }
+        Body::Full(bytes) => {
+            record(gateway, &outcome, bytes.len() as u64);
+            Body::Full(bytes)
+        }
+        streamed => Body::stream(Metered {
+            body: streamed,
+            bytes: 0,
+            gateway: Arc::clone(gateway),
+            outcome,
+        }),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// What is known of a call when its reply's head is ready.
+struct Outcome {
+    call: Arc<Call>,
+    resolved: Option<Resolved>,
+    status: StatusCode,
+    integration: Option<IntegrationReport>,
+    refusal: Option<RefusalReport>,
+    cache: CacheStatus,
+}
+
+fn log_refusal(call: &Call, refusal: Option<&RefusalReport>) {
+    let Some(RefusalReport { response_type, cause: Some(cause), .. }) = refusal else { return };
+    tracing::debug!(request_id = %call.id, %response_type, %cause, "The gateway answered itself.");
+}
+
+fn record(gateway: &Gateway, outcome: &Outcome, response_bytes: u64) {
+    let call = &outcome.call;
+    let latency = gateway.clock.now().since(call.received_at);
+    let measurement = Measurement {
+        status: outcome.status.as_u16(),
+        cache: outcome.cache,
+        latency,
+        integration_latency: outcome
+            .integration
+            .as_ref()
+            .map(|report| Duration::from_millis(report.latency_ms)),
+        request_bytes: request_bytes(call),
+        response_bytes,
+    };
+    let Some(resolved) = &outcome.resolved else {
+        gateway.telemetry.unrouted.record(&measurement);
+        return;
+    };
+    resolved.stage.meter.record(&measurement);
+    if let Some(log) = &resolved.stage.access_log {
+        let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+        let account_id = &gateway.deployments.site().account_id;
+        let record = entry(outcome, resolved, account_id, response_bytes, latency_ms);
+        log.log.write(&log.format, &record);
+    }
+}
+
+/// What the client declared; a chunked body is counted by the tunnel and the backends.
+fn request_bytes(call: &Call) -> u64 {
+    let length = call.head.headers.get(CONTENT_LENGTH);
+    length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
+fn entry<'r>(
+    outcome: &'r Outcome,
+    resolved: &'r Resolved,
+    account_id: &'r str,
+    response_length: u64,
+    response_latency_ms: u64,
+) -> Record<'r> {
+    let Outcome { call, .. } = outcome;
+    let stage = &*resolved.stage;
+    let route = resolved.route();
+    let header = |name: &str| call.head.headers.get(name).map(http::HeaderValue::as_bytes);
+    Record {
+        request_id: call.id,
+        extended_request_id: call.extended_id,
+        received_at: call.received_at,
+        http_method: call.head.method.as_str(),
+        path: call.head.uri.path(),
+        resource_path: &route.resource_path,
+        resource_id: route.resource_id.as_str(),
+        protocol: protocol(call.head.version),
+        domain_name: snapshot::host(call),
+        user_agent: header(USER_AGENT.as_str()).unwrap_or_default(),
+        xray_trace_id: header("x-amzn-trace-id")
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .unwrap_or_default(),
+        account_id,
+        api_id: stage.api.as_str(),
+        stage: stage.name.as_str(),
+        deployment_id: stage.deployment_id.as_str(),
+        endpoint_type: match stage.endpoint_type {
+            EndpointType::Edge => "EDGE",
+            EndpointType::Regional => "REGIONAL",
+            EndpointType::Private => "PRIVATE",
+        },
+        source_ip: call.connection.peer.ip(),
+        identity: Default::default(),
+        tls_version: call.connection.tls_version,
+        cipher_suite: call.connection.cipher_suite,
+        status: outcome.status.as_u16(),
+        response_length,
+        response_latency_ms,
+        integration: outcome.integration.as_ref(),
+        refusal: outcome.refusal.as_ref(),
+    }
+}
+
+/// As access logs and `$context.protocol` write it.
+pub fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// A body that counts itself and is recorded when it is gone.
+struct Metered {
+    body: Body,
+    bytes: u64,
+    gateway: Arc<Gateway>,
+    outcome: Outcome,
+}
+
+impl HttpBody for Metered {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            this.bytes += data.len() as u64;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        record(&self.gateway, &self.outcome, self.bytes);
+    }
+}
