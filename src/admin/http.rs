@@ -3,7 +3,7 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /healthz` | 200 `ok` while the process lives |
-//! | `GET /readyz` | 200 `ready`, or 503 with the reasons, one per line |
+//! | `GET /readyz` | 200 `ready`, or 503 with the reasons, one per line; 503 while draining |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /_tidegate/status` | [`ClusterStatus`] |
 //! | `POST /_tidegate/purges` | [`PurgeRequest`] in, [`PurgeOutcome`] out |
@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::status::ClusterStatus;
 use crate::model::ids::{ApiId, StageName};
@@ -145,7 +146,7 @@ pub fn serve(
     admin: Arc<dyn Admin>,
     tasks: &Tasks,
 ) {
-    let server = Arc::new(Server { config, admin });
+    let server = Arc::new(Server { config, admin, draining: tasks.draining().clone() });
     let acceptor = tls.map(TlsAcceptor::from);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let own_tasks = tasks.clone();
@@ -179,6 +180,7 @@ pub fn serve(
 struct Server {
     config: Config,
     admin: Arc<dyn Admin>,
+    draining: CancellationToken,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -276,7 +278,11 @@ impl Server {
     }
 
     fn readiness(&self) -> Answer {
-        match self.admin.ready() {
+        let ready = match self.draining.is_cancelled() {
+            true => Err(vec!["the node is shutting down".to_owned()]),
+            false => self.admin.ready(),
+        };
+        match ready {
             Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
             Err(reasons) => {
                 let mut lines = reasons.join("\n");
