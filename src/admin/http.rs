@@ -3,7 +3,7 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /healthz` | 200 `ok` while the process lives |
-//! | `GET /readyz` | 200 `ready`, or 503 with the reasons, one per line |
+//! | `GET /readyz` | 200 `ready`, or 503 with the reasons, one per line; 503 while draining |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /_tidegate/status` | [`ClusterStatus`] |
 //! | `POST /_tidegate/purges` | [`PurgeRequest`] in, [`PurgeOutcome`] out |
@@ -27,11 +27,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN,
-    X_CONTENT_TYPE_OPTIONS,
-};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -40,7 +37,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
+use crate::admin::answer::{Answer, Refusal, answer, json, text};
 use crate::admin::status::ClusterStatus;
 use crate::model::ids::{ApiId, StageName};
 use crate::model::quotas;
@@ -145,7 +144,7 @@ pub fn serve(
     admin: Arc<dyn Admin>,
     tasks: &Tasks,
 ) {
-    let server = Arc::new(Server { config, admin });
+    let server = Arc::new(Server { config, admin, draining: tasks.draining().clone() });
     let acceptor = tls.map(TlsAcceptor::from);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let own_tasks = tasks.clone();
@@ -179,9 +178,8 @@ pub fn serve(
 struct Server {
     config: Config,
     admin: Arc<dyn Admin>,
+    draining: CancellationToken,
 }
-
-type Answer = Response<Full<Bytes>>;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug)]
@@ -276,7 +274,11 @@ impl Server {
     }
 
     fn readiness(&self) -> Answer {
-        match self.admin.ready() {
+        let ready = match self.draining.is_cancelled() {
+            true => Err(vec!["the node is shutting down".to_owned()]),
+            false => self.admin.ready(),
+        };
+        match ready {
             Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
             Err(reasons) => {
                 let mut lines = reasons.join("\n");
@@ -410,46 +412,6 @@ fn check_purge(request: &PurgeRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// An answer that says what was wrong and what to do about it.
-#[derive(Debug)]
-struct Refusal {
-    status: StatusCode,
-    message: String,
-    hint: &'static str,
-    allow: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct RefusalBody<'a> {
-    message: &'a str,
-    hint: &'a str,
-}
-
-impl Refusal {
-    fn new(status: StatusCode, message: impl Into<String>, hint: &'static str) -> Self {
-        Self { status, message: message.into(), hint, allow: None }
-    }
-
-    fn method(allow: &'static str) -> Self {
-        let refusal = Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this path does not take that method",
-            "the Allow header lists those it takes",
-        );
-        Self { allow: Some(allow), ..refusal }
-    }
-
-    fn into_answer(self) -> Answer {
-        let body = RefusalBody { message: &self.message, hint: self.hint };
-        let body = serde_json::to_string(&body).expect("two strings are always JSON");
-        let mut answer = answer(self.status, "application/json", body);
-        if let Some(allow) = self.allow {
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-        }
-        answer
-    }
-}
-
 impl From<AdminError> for Refusal {
     fn from(error: AdminError) -> Self {
         let (status, hint) = match &error {
@@ -473,29 +435,4 @@ impl fmt::Debug for Server {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Server").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Answer, Refusal> {
-    let body = serde_json::to_string(value).map_err(|error| {
-        Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the answer could not be written: {error}"),
-            "this is a defect; please report it",
-        )
-    })?;
-    Ok(answer(status, "application/json", body))
-}
-
-fn text(status: StatusCode, body: String) -> Answer {
-    answer(status, "text/plain; charset=utf-8", body)
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
 }

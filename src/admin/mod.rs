@@ -5,6 +5,7 @@
 //! by itself: the node implements [`http::Admin`], this room only speaks the protocol. AWS's
 //! control-plane protocol will live here too, on the same listener.
 
+mod answer;
 pub mod client;
 pub mod http;
 pub mod openapi;

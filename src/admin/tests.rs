@@ -254,6 +254,20 @@ async fn nobody_holds_a_connection_for_ever() {
 }
 
 #[tokio::test]
+async fn connections_are_bounded() {
+    let house = house(None);
+    let mut kept = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+        kept.push(stream);
+    }
+    let mut one_more = TcpStream::connect(house.address).await.unwrap();
+    assert_eq!(one_more.read(&mut [0; 16]).await.unwrap_or(0), 0, "closed at once");
+}
+
+#[tokio::test]
 async fn a_stopped_server_lets_go() {
     let house = house(None);
     let mut idle = TcpStream::connect(house.address).await.unwrap();
@@ -262,6 +276,8 @@ async fn a_stopped_server_lets_go() {
     assert!(idle.read(&mut [0; 1024]).await.unwrap() > 0);
     house.tasks.draining().cancel();
     assert!(get(&house, "/healthz").await.ends_with("ok\n"), "draining nodes still answer");
+    house.node.is_ready.store(true, Ordering::Relaxed);
+    assert!(get(&house, "/readyz").await.ends_with("the node is shutting down\n"));
     house.tasks.stopped().cancel();
     tokio::time::timeout(Duration::from_secs(30), house.tasks.ended()).await.unwrap();
     assert_eq!(idle.read(&mut [0; 16]).await.unwrap_or(0), 0);

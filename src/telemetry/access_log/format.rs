@@ -50,6 +50,10 @@ enum Piece {
     Value(Variable),
 }
 
+/// Bytes of a line beyond which no further value is added: a format may name a client's header a
+/// hundred times. AWS: "Customize HTTP API access logs" (an entry has at most 1 MB).
+const LINE_BYTES_MAX: usize = 1_000_000;
+
 const PREFIX: &str = "$context.";
 
 /// The presets the console offers, by the names a topology may use.
@@ -119,9 +123,14 @@ impl Format {
         &self.unknown
     }
 
-    /// Appends one line, without a line break at its end and without any inside it.
+    /// Appends one line, without a line break at its end and without any inside it. A line that
+    /// has grown beyond all measure ends early, between two values.
     pub fn render(&self, record: &Record<'_>, line: &mut Vec<u8>) {
+        let start = line.len();
         for piece in &self.pieces {
+            if line.len() - start > LINE_BYTES_MAX {
+                return;
+            }
             match piece {
                 Piece::Text(text) => line.extend_from_slice(text),
                 Piece::Value(variable) => {

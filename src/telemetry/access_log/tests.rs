@@ -253,6 +253,15 @@ fn addresses_and_times_keep_their_forms() {
     assert_eq!(value("$context.responseLength", &record), u64::MAX.to_string());
 }
 
+/// A hundred copies of a long header are not worth the memory.
+#[test]
+fn a_line_has_an_end() {
+    let agent = vec![b'"'; 10_000];
+    let format = format!("$context.requestId{}", " $context.identity.userAgent".repeat(100));
+    let line = line(&format, &Record { user_agent: &agent, ..record() });
+    assert!((1_000_000..1_020_100).contains(&line.len()), "{}", line.len());
+}
+
 proptest! {
     /// Whatever the client sends, a line is one line, and a JSON line gives the text back.
     #[test]

@@ -95,7 +95,7 @@ impl Metrics {
 
     /// Has `read` called at each scrape, for the series of `family` with these label values (as
     /// many as the family has labels, in its order). Registering a series again replaces it.
-    /// `read` must be quick and must not take long-held locks.
+    /// `read` must be quick, must not take long-held locks and must not use these metrics itself.
     pub fn watch<F>(&self, family: &'static Family, labels: &[&str], read: F)
     where
         F: Fn() -> f64 + Send + Sync + 'static,
