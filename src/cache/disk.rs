@@ -94,6 +94,7 @@ pub(super) struct Disk {
     tasks: Tasks,
     engine: Arc<OnceLock<Opened>>,
     failed: AtomicBool,
+    closed: AtomicBool,
     breaker: Breaker,
     bytes: Arc<AtomicU64>,
 }
@@ -142,6 +143,7 @@ impl Disk {
             tasks: tasks.on(handle),
             engine: Arc::new(OnceLock::new()),
             failed: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             breaker: Breaker::default(),
             bytes: Arc::new(AtomicU64::new(0)),
         });
@@ -197,7 +199,8 @@ impl Disk {
     pub(super) fn write(&self, entry: &Arc<Entry>) {
         let Some(Opened { engine, .. }) = self.engine.get() else { return };
         let now = self.clock.now();
-        if !self.wants(entry, now) || self.breaker.is_open(now) {
+        let closed = self.closed.load(Ordering::Relaxed);
+        if closed || !self.wants(entry, now) || self.breaker.is_open(now) {
             return;
         }
         let (log_id, as_of) = self.purges.log_and_as_of();
@@ -219,7 +222,9 @@ impl Disk {
     /// Makes sure that what the disk holds for the key is not found again, because it was replaced
     /// before its time. Best effort across a crash: then its own lifetime ends it.
     pub(super) fn forget(&self, key: &[u8]) {
-        if let Some(Opened { engine, .. }) = self.engine.get() {
+        if let Some(Opened { engine, .. }) = self.engine.get()
+            && !self.closed.load(Ordering::Relaxed)
+        {
             engine.storage().delete(&self.place(key));
         }
     }
@@ -257,6 +262,7 @@ impl Disk {
     /// Writes out what is queued and takes nothing more.
     pub(super) async fn close(&self) {
         let Some(Opened { engine, .. }) = self.engine.get() else { return };
+        self.closed.store(true, Ordering::Relaxed);
         let engine = engine.clone();
         let close =
             self.tasks.spawn(async move { tokio::time::timeout(CLOSE_MAX, engine.close()).await });
