@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::cache::disk::{Disk, Seen};
+use crate::cache::disk::Disk;
 use crate::cache::entry::Entry;
 use crate::cache::fill::Table;
 use crate::cache::front::{self, Owner};
 use crate::cache::purge::Purges;
+use crate::cache::seen::Seen;
 use crate::model::quotas;
 use crate::net::clock::{Clock, Timestamp};
 use crate::net::tasks::Tasks;
