@@ -94,6 +94,7 @@ pub(super) struct Disk {
     tasks: Tasks,
     engine: Arc<OnceLock<Opened>>,
     failed: AtomicBool,
+    closed: AtomicBool,
     breaker: Breaker,
     bytes: Arc<AtomicU64>,
 }
@@ -142,6 +143,7 @@ impl Disk {
             tasks: tasks.on(handle),
             engine: Arc::new(OnceLock::new()),
             failed: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             breaker: Breaker::default(),
             bytes: Arc::new(AtomicU64::new(0)),
         });
@@ -197,7 +199,8 @@ impl Disk {
     pub(super) fn write(&self, entry: &Arc<Entry>) {
         let Some(Opened { engine, .. }) = self.engine.get() else { return };
         let now = self.clock.now();
-        if !self.wants(entry, now) || self.breaker.is_open(now) {
+        let closed = self.closed.load(Ordering::Relaxed);
+        if closed || !self.wants(entry, now) || self.breaker.is_open(now) {
             return;
         }
         let (log_id, as_of) = self.purges.log_and_as_of();
@@ -219,7 +222,9 @@ impl Disk {
     /// Makes sure that what the disk holds for the key is not found again, because it was replaced
     /// before its time. Best effort across a crash: then its own lifetime ends it.
     pub(super) fn forget(&self, key: &[u8]) {
-        if let Some(Opened { engine, .. }) = self.engine.get() {
+        if let Some(Opened { engine, .. }) = self.engine.get()
+            && !self.closed.load(Ordering::Relaxed)
+        {
             engine.storage().delete(&self.place(key));
         }
     }
@@ -257,6 +262,7 @@ impl Disk {
     /// Writes out what is queued and takes nothing more.
     pub(super) async fn close(&self) {
         let Some(Opened { engine, .. }) = self.engine.get() else { return };
+        self.closed.store(true, Ordering::Relaxed);
         let engine = engine.clone();
         let close =
             self.tasks.spawn(async move { tokio::time::timeout(CLOSE_MAX, engine.close()).await });
@@ -414,50 +420,5 @@ impl Breaker {
         failures.clear();
         self.off_until.store(now.plus(BREAK).as_millis(), Ordering::Relaxed);
         true
-    }
-}
-
-/// Has this key been kept before, within the last hour or so? Two bit sets that take turns; a
-/// wrong "yes" writes an entry to disk that was asked for only once.
-#[derive(Debug)]
-pub(super) struct Seen(Mutex<Turns>);
-
-#[derive(Debug)]
-struct Turns {
-    current: Vec<u64>,
-    previous: Vec<u64>,
-    noted: usize,
-    since: Timestamp,
-}
-
-/// 2^20 bits are 128 KiB per set; with 2^17 keys and two bits per key one in 20 answers is wrong.
-const SEEN_BITS: u64 = 1 << 20;
-const SEEN_KEYS_MAX: usize = 1 << 17;
-const SEEN_TURN: Duration = Duration::from_secs(3600);
-
-impl Seen {
-    pub(super) fn new(now: Timestamp) -> Self {
-        let empty = || vec![0; usize::try_from(SEEN_BITS / 64).unwrap_or(0)];
-        let turns = Turns { current: empty(), previous: empty(), noted: 0, since: now };
-        Self(Mutex::new(turns))
-    }
-
-    /// Notes the key and tells whether it had been noted.
-    pub(super) fn note(&self, hash: u64, now: Timestamp) -> bool {
-        let turns = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if turns.noted >= SEEN_KEYS_MAX || now.since(turns.since) >= SEEN_TURN {
-            std::mem::swap(&mut turns.current, &mut turns.previous);
-            turns.current.fill(0);
-            (turns.noted, turns.since) = (0, now);
-        }
-        let bits = [hash % SEEN_BITS, (hash >> 32) % SEEN_BITS];
-        let word = |bit: u64| usize::try_from(bit / 64).unwrap_or(0);
-        let has = |set: &[u64]| bits.iter().all(|bit| set[word(*bit)] & (1 << (bit % 64)) != 0);
-        let known = has(&turns.current) || has(&turns.previous);
-        if !has(&turns.current) {
-            turns.noted += 1;
-            bits.iter().for_each(|bit| turns.current[word(*bit)] |= 1 << (bit % 64));
-        }
-        known
     }
 }

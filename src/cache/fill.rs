@@ -127,7 +127,7 @@ impl ResponseCache {
             return Lookup::Pass;
         }
         // Between the look into memory and this lock another fill may have ended.
-        if !replaces && let Some(entry) = shared.find(hash, key) {
+        if !replaces && let Some(entry) = shared.find_again(hash, key) {
             return Lookup::Hit(entry);
         }
         let fill = Arc::new(Fill {

@@ -118,8 +118,8 @@ impl KeyTemplate {
         let unkeyed = |name: &str| {
             !parameters.iter().any(|own| matches!(own, Parameter::Path(own) if own.text == name))
         };
-        let path_is_shared = source.namespace_is_shared
-            || path_parameters(source.resource_path).any(|name| unkeyed(name));
+        let path_is_shared =
+            source.namespace_is_shared || path_parameters(source.resource_path).any(unkeyed);
         let (api, stage) = (source.api.clone(), source.stage.clone());
         Ok(Self { api, stage, prefix, parameters, path_is_shared })
     }
@@ -222,7 +222,7 @@ fn begin(into: &mut Vec<u8>, tag: u8) -> usize {
     into.len()
 }
 
-fn end(into: &mut Vec<u8>, start: usize) {
+fn end(into: &mut [u8], start: usize) {
     // A request's head is bounded to some kilobytes by the listener, so a length always fits.
     let length = u32::try_from(into.len() - start).unwrap_or(u32::MAX);
     if let Some(room) = into.get_mut(start - 4..start) {

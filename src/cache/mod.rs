@@ -15,6 +15,7 @@ mod front;
 pub mod key;
 pub mod purge;
 mod record;
+mod seen;
 pub mod tiers;
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::cache::disk::{Disk, Seen};
+use crate::cache::disk::Disk;
 use crate::cache::entry::Entry;
 use crate::cache::fill::Table;
 use crate::cache::front::{self, Owner};
 use crate::cache::purge::Purges;
+use crate::cache::seen::Seen;
 use crate::model::quotas;
 use crate::net::clock::{Clock, Timestamp};
 use crate::net::tasks::Tasks;
@@ -70,7 +71,7 @@ pub struct Counters {
     pub stores: AtomicU64,
     /// Answers that were fetched but not kept: too large, no time to live, purged meanwhile.
     pub unstored: AtomicU64,
-    /// Entries found and not shown, because a purge covers them.
+    /// Entries found in memory and not shown, because a purge covers them.
     pub purged: AtomicU64,
     pub disk_writes: AtomicU64,
     pub disk_errors: AtomicU64,
@@ -212,15 +213,28 @@ impl Shared {
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<Arc<Entry>> {
         let now = self.clock.now();
         let owner = self.owner();
-        if let Some(entry) = front::get(owner, hash, key, now) {
-            return self.usable(&entry, now).then(|| self.hit(entry));
+        // What the table holds may be void when moka already has its successor.
+        if let Some(entry) = front::get(owner, hash, key, now)
+            && self.usable(&entry, now)
+        {
+            return Some(self.hit(entry));
         }
         let entry = self.memory.get(&hash)?;
         if *entry.key != *key || !self.usable(&entry, now) {
+            if self.purges.is_purged(&entry) {
+                self.counters.purged.fetch_add(1, Ordering::Relaxed);
+            }
             return None;
         }
         front::put(owner, hash, now, &entry);
         Some(self.hit(entry))
+    }
+
+    /// For one that `find` had nothing for: did another's fill end in between?
+    pub(super) fn find_again(&self, hash: u64, key: &[u8]) -> Option<Arc<Entry>> {
+        let entry = self.memory.get(&hash)?;
+        let usable = *entry.key == *key && self.usable(&entry, self.clock.now());
+        usable.then(|| self.hit(entry))
     }
 
     fn hit(&self, entry: Arc<Entry>) -> Arc<Entry> {
@@ -236,14 +250,7 @@ impl Shared {
     }
 
     fn usable(&self, entry: &Entry, now: Timestamp) -> bool {
-        if !entry.is_fresh(now) {
-            return false;
-        }
-        let purged = self.purges.is_purged(entry);
-        if purged {
-            self.counters.purged.fetch_add(1, Ordering::Relaxed);
-        }
-        !purged
+        entry.is_fresh(now) && !self.purges.is_purged(entry)
     }
 
     fn owner(&self) -> Owner {

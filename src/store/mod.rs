@@ -7,6 +7,7 @@
 
 pub mod epoch;
 pub mod files;
+mod live_purges;
 pub mod parts;
 pub mod purge_log;
 
