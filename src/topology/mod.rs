@@ -4,7 +4,7 @@
 //! what is left is handed on as each node's checked config. Nothing after this step can fail on
 //! configuration. All nodes of a cluster read the same file, on one machine or on many, so that
 //! they agree on names, seeds and addresses by construction. Relative paths count from the file's
-//! folder, except data folders, which count from where the program runs.
+//! folder; only a data folder that nobody names lies where the program runs.
 //!
 //! Every key is explained once in `topology/one-box.toml`. What this module does not do: open the
 //! files and ports it names.
@@ -12,6 +12,7 @@
 mod apis;
 mod nodes;
 mod ports;
+mod shared;
 mod syntax;
 mod units;
 
@@ -25,7 +26,7 @@ use crate::model::ids::ApiId;
 use crate::model::problem::{Findings, Problem, Problems};
 use crate::model::quotas;
 use crate::model::rest_api::EndpointType;
-use crate::node::config::{ApiConfig, EdgeConfig, NodeConfig, RegionConfig};
+use crate::node::config::{ApiConfig, Document, EdgeConfig, NodeConfig, RegionConfig};
 
 /// A file this long is not read to its end; the parser then says so.
 const FILE_BYTES_READ_MAX: u64 = 4 * 1024 * 1024;
@@ -83,7 +84,7 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<Topology, Problems> {
     File::open(path)
         .and_then(|open| open.take(FILE_BYTES_READ_MAX).read_to_string(&mut text))
         .map_err(|err| Problem::of_file(&file, format!("cannot be read: {err}")))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     read_text(&file, folder, &text, overrides)
 }
 
@@ -138,7 +139,7 @@ pub fn apis_from_documents(
 /// One API of [`apis_from_documents`].
 pub fn api_from_document(path: &Path, topology: &Topology) -> ApiConfig {
     let has_edges = !topology.edges.is_empty();
-    apis::of_document(crate::node::config::Document::File(path.to_owned()), has_edges)
+    apis::of_document(Document::File(path.to_owned()), has_edges)
 }
 
 /// What `tidegate check FILE` looks at: a topology (`.toml`) with all definitions and PEM files it

@@ -6,17 +6,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::model::document::{At, Section, Value};
 use crate::model::ids::NodeName;
-use crate::model::quotas;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
-    AdminConfig, BackendsConfig, CacheConfig, CertificateConfig, ClusterConfig, CommonConfig,
-    EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
+    AdminConfig, ApiConfig, BackendsConfig, CacheConfig, CertificateConfig, ClusterConfig,
+    CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
 };
-use crate::topology::{Overrides, Topology, apis, ports, units};
+use crate::topology::{Overrides, Topology, apis, ports, shared, units};
 
 /// Nodes of one cluster: gossip's digests of more would no longer be small.
 const EDGES_MAX: usize = 500;
@@ -83,16 +81,16 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
         list.problem(format!("more than {EDGES_MAX} edges"), None);
     }
     let mut region = region(region_at, folder, !edges.is_empty());
-    let shared = Shared {
+    let common = Shared {
         name,
         domain,
-        limits: limits(root.take("limits")),
-        timeouts: timeouts(root.take("timeouts")),
-        certificates: certificates(root.take("certificate"), folder),
-        workers: workers(root.take("workers")),
-        log: log(root.take("log")),
+        limits: shared::limits(root.take("limits")),
+        timeouts: shared::timeouts(root.take("timeouts")),
+        certificates: shared::certificates(root.take("certificate"), folder),
+        workers: shared::workers(root.take("workers")),
+        log: shared::log(root.take("log")),
     };
-    let backends = backends(root.take("backends"), folder);
+    let backends = shared::backends(root.take("backends"), folder);
     let apis_at = root.take("api");
     let apis = apis::read(apis_at.clone(), folder, !edges.is_empty());
 
@@ -101,7 +99,7 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
     }
     ports::check(&region, &edges);
     unique_names(&region, &edges);
-    let topology = assemble(region, edges, shared, backends, apis, overrides);
+    let topology = assemble(region, edges, common, backends, apis, overrides);
     if let Some(at) = apis_at {
         reachable(&at, &topology);
     }
@@ -163,7 +161,7 @@ fn node<'a>(
         at: section.at.clone(),
         name,
         location: section.take("location").and_then(|at| units::words(&at)).unwrap_or_default(),
-        address: address.or(Some(gossip.ip()).filter(|ip| !ip.is_unspecified())),
+        address: address.or_else(|| Some(gossip.ip()).filter(|ip| !ip.is_unspecified())),
         data: section.take("data").and_then(|at| units::path(&at, folder)),
         http3: listeners.take("http3").and_then(|at| at.boolean()).unwrap_or(true),
         cache_memory,
@@ -263,129 +261,6 @@ fn account_id(at: &At<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn limits(at: Option<At<'_>>) -> LimitsConfig {
-    let mut limits = LimitsConfig::default();
-    let Some(at) = at else { return limits };
-    let section = Section::new(at);
-    if let Some(size) = size(&section, "body_bytes", 1 << 30) {
-        limits.body_bytes = size;
-    }
-    for (key, most, limit) in [
-        ("header_bytes", MIB, &mut limits.header_bytes),
-        ("uri_bytes_edge", MIB / 16, &mut limits.uri_bytes_edge),
-        ("uri_bytes_regional", MIB / 16, &mut limits.uri_bytes_regional),
-    ] {
-        if let Some(size) = size(&section, key, most).and_then(|size| usize::try_from(size).ok()) {
-            *limit = size;
-        }
-    }
-    for (key, most, limit) in [
-        ("connections_per_address", 10_000_000, &mut limits.connections_per_address),
-        (
-            "handshakes_per_address_per_second",
-            10_000_000,
-            &mut limits.handshakes_per_address_per_second,
-        ),
-        ("streams_per_connection", 10_000, &mut limits.streams_per_connection),
-    ] {
-        let count = section.take(key).and_then(|at| at.integer(1, most));
-        if let Some(count) = count.and_then(|count| u32::try_from(count).ok()) {
-            *limit = count;
-        }
-    }
-    section.finish();
-    limits
-}
-
-fn size(section: &Section<'_>, key: &'static str, most: u64) -> Option<u64> {
-    section.take(key).and_then(|at| units::bytes(&at, 1, most))
-}
-
-fn timeouts(at: Option<At<'_>>) -> TimeoutsConfig {
-    const HOUR: Duration = Duration::from_secs(3_600);
-    const SHORTEST: Duration = Duration::from_millis(100);
-    let mut timeouts = TimeoutsConfig::default();
-    let Some(at) = at else { return timeouts };
-    let section = Section::new(at);
-    for (key, least, time) in [
-        ("header_read", SHORTEST, &mut timeouts.header_read),
-        ("idle", SHORTEST, &mut timeouts.idle),
-        ("stall", SHORTEST, &mut timeouts.stall),
-        ("integration_max", quotas::INTEGRATION_TIMEOUT_MIN, &mut timeouts.integration_max),
-        ("drain_grace", Duration::ZERO, &mut timeouts.drain_grace),
-    ] {
-        if let Some(given) = section.take(key).and_then(|at| units::duration(&at, least, HOUR)) {
-            *time = given;
-        }
-    }
-    section.finish();
-    timeouts
-}
-
-fn certificates(list: Option<At<'_>>, folder: &Path) -> Vec<CertificateConfig> {
-    let mut certificates: Vec<CertificateConfig> = Vec::new();
-    for at in list.map(|at| at.items()).unwrap_or_default() {
-        let section = Section::new(at);
-        let mut names = Vec::new();
-        for name_at in section.require("names").map(|at| at.items()).unwrap_or_default() {
-            let Some(name) = units::certificate_name(&name_at) else { continue };
-            if names.contains(&name) || certificates.iter().any(|c| c.names.contains(&name)) {
-                name_at.problem(format!("`{name}` has a certificate already"), None);
-            }
-            names.push(name);
-        }
-        let cert = section.require("cert").and_then(|at| units::path(&at, folder));
-        let key = section.require("key").and_then(|at| units::path(&at, folder));
-        section.finish();
-        if let (Some(cert), Some(key)) = (cert, key) {
-            certificates.push(CertificateConfig { names, cert, key });
-        }
-    }
-    certificates
-}
-
-fn workers(at: Option<At<'_>>) -> Option<usize> {
-    const WORKERS_MAX: i64 = 256;
-    let section = Section::new(at?);
-    let count = section.take("count").and_then(|at| at.integer(1, WORKERS_MAX));
-    section.finish();
-    count.and_then(|count| usize::try_from(count).ok())
-}
-
-fn log(at: Option<At<'_>>) -> LogConfig {
-    let section = at.map(Section::new);
-    let filter = section.as_ref().and_then(|s| s.take("filter")).and_then(|at| units::words(&at));
-    let json = section.as_ref().and_then(|s| s.take("format")).is_some_and(|at| match at.text() {
-        Some("json") => true,
-        Some("text") | None => false,
-        Some(other) => {
-            at.problem(
-                format!("`{other}` is no log format"),
-                Some("\"text\" or \"json\"".to_owned()),
-            );
-            false
-        }
-    });
-    if let Some(section) = section {
-        section.finish();
-    }
-    LogConfig { filter: filter.unwrap_or_else(|| "info".to_owned()), json }
-}
-
-fn backends(at: Option<At<'_>>, folder: &Path) -> BackendsConfig {
-    let mut config = BackendsConfig { roots: Vec::new(), system_roots: true };
-    let Some(at) = at else { return config };
-    let section = Section::new(at);
-    for root in section.take("roots").map(|at| at.items()).unwrap_or_default() {
-        config.roots.extend(units::path(&root, folder));
-    }
-    if let Some(on) = section.take("system_roots").and_then(|at| at.boolean()) {
-        config.system_roots = on;
-    }
-    section.finish();
-    config
-}
-
 fn unique_names(region: &Region<'_>, edges: &[Edge<'_>]) {
     let mut names = vec![region.node.name.as_str()];
     for edge in edges {
@@ -403,7 +278,7 @@ fn assemble(
     edges: Vec<Edge<'_>>,
     shared: Shared,
     backends: BackendsConfig,
-    apis: Vec<crate::node::config::ApiConfig>,
+    apis: Vec<ApiConfig>,
     overrides: &Overrides,
 ) -> Topology {
     let advertised = |node: &Node<'_>| {
@@ -440,7 +315,8 @@ fn assemble(
             cache: CacheConfig {
                 memory_bytes: node.cache_memory,
                 disk_bytes: node.cache_disk,
-                folder: data.join(node.cache_folder.as_deref().unwrap_or(Path::new("cache"))),
+                folder: data
+                    .join(node.cache_folder.as_deref().unwrap_or_else(|| Path::new("cache"))),
             },
             data,
             limits: shared.limits.clone(),

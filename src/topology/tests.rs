@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::ids::NodeName;
-use crate::node::config::Document;
 
 const SHIPPED: [&str; 4] = ["one-box", "three-pops", "regional-only", "private"];
 
@@ -406,8 +405,10 @@ proptest! {
         base in proptest::option::of(any::<u16>()),
     ) {
         let text = bundled();
-        prop_assume!(text.is_char_boundary(place) && text.is_char_boundary(end.max(place)));
-        let mutated = format!("{}{noise}{}", &text[..place], &text[end.max(place)..]);
+        let (Some(head), Some(tail)) = (text.get(..place), text.get(end.max(place)..)) else {
+            return Ok(());
+        };
+        let mutated = format!("{head}{noise}{tail}");
         drop(with(&mutated, &Overrides { port_base: base, data: None }));
     }
 

@@ -144,7 +144,7 @@ fn backend_verb(at: &At<'_>) -> Option<String> {
 /// Checks the URI with its variables filled in by a stand-in.
 fn backend_uri(at: &At<'_>) -> Option<String> {
     let uri = at.text()?;
-    if uri.contains("${AWS::") {
+    if uri.contains(expression::AWS_VARIABLE) {
         unbuilt(at, "an AWS variable such as ${AWS::Region}");
         return None;
     }
