@@ -22,7 +22,7 @@ mod paths;
 mod root;
 mod syntax;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
@@ -102,11 +102,18 @@ struct Reader<'a> {
     options: &'a Options,
     /// Extension values some reader understood, by address in the tree.
     claimed: RefCell<HashSet<*const Node>>,
+    /// The root's security is complained about once, by the first operation under it.
+    root_security_judged: Cell<bool>,
 }
 
 impl<'a> Reader<'a> {
     fn new(tree: &'a Node, findings: &'a Findings, options: &'a Options) -> Self {
-        Self { root: At::root(tree, findings), options, claimed: RefCell::default() }
+        Self {
+            root: At::root(tree, findings),
+            options,
+            claimed: RefCell::default(),
+            root_security_judged: Cell::new(false),
+        }
     }
 
     fn api(&self) -> Option<RestApi> {

@@ -506,6 +506,26 @@ fn a_bomb_of_aliases_is_refused() {
 }
 
 #[test]
+fn a_response_kept_elsewhere_declares_its_headers() {
+    let text = |header: &str| {
+        small(
+            r#""components": {}"#,
+            r#""components": {"responses": {"R": {"headers": {"X-A": {}}}}}"#,
+        )
+        .replace(r#"{"headers": {"X-A": {}}}},"#, r##"{"$ref": "#/components/responses/R"}},"##)
+        .replace(
+            r#""statusCode": 200"#,
+            &format!(
+                r#""statusCode": 200, "responseParameters": {{"method.response.header.{header}": "'a'"}}"#
+            ),
+        )
+    };
+    assert!(text("X-A").contains("#/components/responses/R"));
+    good(&text("X-A"));
+    refused(&text("X-B"), &["method.response.header.X-B"]);
+}
+
+#[test]
 fn circles_of_references_end() {
     let text = small(
         r#""components": {}"#,
