@@ -1,1 +1,310 @@
-//! (stub)
+//! The command line: arguments only. What a command does is the business of `main`.
+//!
+//! Names, flags and exit codes are a promise to scripts: 0 a clean end, 64 bad usage (sysexits.h,
+//! EX_USAGE), 78 bad configuration (EX_CONFIG). [`parse`] returns clap's error instead of ending
+//! the process, because clap would end it with 2.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Exit code of bad usage.
+pub const EXIT_USAGE: u8 = 64;
+/// Exit code of bad configuration.
+pub const EXIT_CONFIG: u8 = 78;
+
+/// An API gateway that behaves like AWS API Gateway, with an edge network of its own in front.
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 clean end, 64 bad usage, 78 bad configuration, 1 anything else.\n\n\
+        Start here:\n  \
+        tidegate up                      region, two edges and a pet store on this machine\n  \
+        tidegate up --help               how to serve your own API"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run all nodes of a topology in one process
+    #[command(
+        after_help = "Prints one line per node and per API when they are ready, with a curl \
+        command that works when pasted. API documents are OpenAPI 3.0, 3.1 or Swagger 2.0, JSON or \
+        YAML; they are re-read when they change, and a broken one keeps the API as it was. They are \
+        served on stage `prod`, in place of the topology's own APIs. Stop with Ctrl-C.\n\n\
+        Examples:\n  \
+        tidegate up                                   the bundled pet store\n  \
+        tidegate up shop.yaml                         your API\n  \
+        tidegate up --topology topology/three-pops.toml\n  \
+        tidegate up --data /tmp/gate --port-base 20000\n\n\
+        Ports with --port-base N: region admin N, tunnel N+1, gossip N+2, public N+3, private N+4, \
+        plain N+5; edge i, from 0: public N+10(i+1), gossip +1, admin +2, plain +3."
+    )]
+    Up(Up),
+    /// Run one node of a topology
+    #[command(
+        after_help = "The node needs the cluster's CA certificate and its own certificate in \
+        its data folder; `tidegate ca` makes them.\n\n\
+        Examples:\n  \
+        tidegate node home --topology cluster.toml --data /var/lib/tidegate\n  \
+        tidegate node fra  --topology cluster.toml --data /var/lib/tidegate"
+    )]
+    Node(Node),
+    /// Check topology files and API documents
+    #[command(after_help = "Files that end in .toml are topologies, with all documents and \
+        certificates they name; others are API documents. Each problem is printed as \
+        file:line:column: key: what is wrong (what to do). Ends with 78 when there is one.\n\n\
+        Examples:\n  \
+        tidegate check shop.yaml\n  \
+        tidegate check topology/*.toml")]
+    Check(Check),
+    /// Show the nodes of a running cluster
+    #[command(after_help = "Asks one node's admin listener what gossip tells it: nodes alive and \
+        dead, role, PoP, version, configuration epoch and lag, cache fill, uptime.\n\n\
+        Examples:\n  \
+        tidegate status                               the default topology on this machine\n  \
+        tidegate status --admin http://127.0.0.1:4710\n  \
+        tidegate status --topology cluster.toml --json")]
+    Status(Status),
+    /// Drop cached answers on all nodes
+    #[command(after_help = "Says how many nodes confirmed. A node that is away drops the answers \
+        before it serves again. In a glob `*` stands for anything within one part of the path, \
+        `**` for any parts.\n\n\
+        Examples:\n  \
+        tidegate purge --api a1b2c3d4e5 --stage prod\n  \
+        tidegate purge --api a1b2c3d4e5 --stage prod --path '/pets/*'")]
+    Purge(Purge),
+    /// Make the cluster's certificate authority and its node certificates
+    #[command(
+        after_help = "For topologies that span machines; `tidegate up` does it by itself.\n\n\
+        Examples:\n  \
+        tidegate ca init  --topology cluster.toml --out ca\n  \
+        tidegate ca issue fra --topology cluster.toml --out ca\n\n\
+        Then bring cluster-ca.pem, fra.pem and fra.key to the machine of `fra`, into its data \
+        folder. cluster-ca.key stays where it is."
+    )]
+    Ca(Ca),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Up {
+    /// API documents to serve, in place of the topology's own APIs
+    #[arg(value_name = "API")]
+    pub apis: Vec<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
+    /// Move all ports: the region takes N to N+5, the first edge N+10 to N+13, the next N+20 …
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port_base: Option<u16>,
+}
+
+/// Which cluster, and where its data lies.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Place {
+    /// Topology file; without it the bundled one: a region and two edges on this machine
+    #[arg(long, value_name = "FILE")]
+    pub topology: Option<PathBuf>,
+    /// Folder for certificates, caches and logs; each node has a folder of its name in it
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Node {
+    /// The node's name in the topology
+    pub name: String,
+    /// Topology file
+    #[arg(long, value_name = "FILE")]
+    pub topology: PathBuf,
+    /// Folder for certificates, caches and logs; the node has a folder of its name in it
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Check {
+    /// Topology files (.toml) and API documents
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub door: AdminDoor,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which admin listener to ask.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct AdminDoor {
+    /// Topology file whose region is asked; without it and --admin the bundled one
+    #[arg(long, value_name = "FILE", conflicts_with = "admin")]
+    pub topology: Option<PathBuf>,
+    /// Admin listener to ask, such as http://127.0.0.1:4700
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// CA certificates (PEM) of an HTTPS admin listener
+    #[arg(long, value_name = "PEM")]
+    pub ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Purge {
+    /// The API's id
+    #[arg(long, value_name = "ID")]
+    pub api: String,
+    /// The stage's name
+    #[arg(long, value_name = "NAME")]
+    pub stage: String,
+    /// Only answers of paths like this, without the stage; such as '/pets/*'
+    #[arg(long, value_name = "GLOB")]
+    pub path: Option<String>,
+    #[command(flatten)]
+    pub door: AdminDoor,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Ca {
+    #[command(subcommand)]
+    pub command: CaCommand,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum CaCommand {
+    /// Make the CA; an existing one is never overwritten
+    Init(CaPlace),
+    /// Issue the certificate of a node, with its role in it
+    Issue {
+        /// The node's name in the topology
+        node: String,
+        #[command(flatten)]
+        place: CaPlace,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct CaPlace {
+    /// Topology file: it says the cluster's name and each node's role; without it the bundled one
+    #[arg(long, value_name = "FILE")]
+    pub topology: Option<PathBuf>,
+    /// Folder of the CA; the issued files go there too
+    #[arg(long, value_name = "DIR", default_value = "tidegate-ca")]
+    pub out: PathBuf,
+}
+
+/// Reads the process's arguments.
+///
+/// # Errors
+/// clap's error, which is also how `--help` and `--version` come out: see [`exit_code`].
+pub fn parse() -> Result<Cli, clap::Error> {
+    parse_from(std::env::args_os())
+}
+
+/// Reads arguments, the program's name first.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments)
+}
+
+/// What the process ends with after printing the error: 0 for `--help` and `--version`, else
+/// [`EXIT_USAGE`].
+pub fn exit_code(error: &clap::Error) -> u8 {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+        _ => EXIT_USAGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        parse_from(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// The promise to scripts: each of these lines keeps its meaning.
+    #[test]
+    fn the_documented_lines_are_understood() {
+        for line in [
+            "tidegate up",
+            "tidegate up a.yaml b.json --topology t.toml --data d --port-base 20000",
+            "tidegate node fra --topology t.toml --data d",
+            "tidegate check a.yaml t.toml",
+            "tidegate status",
+            "tidegate status --topology t.toml --json",
+            "tidegate status --admin http://127.0.0.1:4700",
+            "tidegate purge --api a --stage prod --path /pets/*",
+            "tidegate purge --api a --stage prod --admin http://127.0.0.1:4700",
+            "tidegate ca init",
+            "tidegate ca issue fra --topology t.toml --out ca",
+        ] {
+            assert!(parsed(line).is_ok(), "{line}");
+        }
+        let Command::Up(up) = parsed("tidegate up x.yaml --port-base 9").unwrap().command else {
+            panic!("up was understood as something else");
+        };
+        assert_eq!((up.apis, up.port_base), (vec![PathBuf::from("x.yaml")], Some(9)));
+    }
+
+    #[test]
+    fn bad_usage_ends_with_64_and_help_with_0() {
+        for line in [
+            "tidegate",
+            "tidegate upp",
+            "tidegate node",
+            "tidegate node x",
+            "tidegate check",
+            "tidegate purge --api a",
+            "tidegate up --port-base 0",
+            "tidegate up --port-base 70000",
+            "tidegate status --topology t --admin u",
+            "tidegate ca",
+            "tidegate --unknown",
+        ] {
+            assert_eq!(exit_code(&parsed(line).unwrap_err()), EXIT_USAGE, "{line}");
+        }
+        for line in [
+            "tidegate --help",
+            "tidegate --version",
+            "tidegate up --help",
+            "tidegate node --help",
+            "tidegate check --help",
+            "tidegate status --help",
+            "tidegate purge --help",
+            "tidegate ca --help",
+            "tidegate ca init --help",
+            "tidegate ca issue --help",
+        ] {
+            assert_eq!(exit_code(&parsed(line).unwrap_err()), 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains(&format!("tidegate {}", command.get_name())), "{help}");
+        }
+    }
+}

@@ -217,7 +217,9 @@ impl<'a> Section<'a> {
         for (key, node) in entries {
             if !known.contains(&key.as_str()) && !skip(key) {
                 let at = self.at.child(key, node);
-                at.problem("unknown key", problem::nearest(key, &known));
+                let hint =
+                    if self.at.findings.is_full() { None } else { problem::nearest(key, &known) };
+                at.problem("unknown key", hint);
             }
         }
     }

@@ -122,20 +122,23 @@ impl Findings {
         message: impl Into<String>,
         hint: impl Into<Option<String>>,
     ) {
-        let problem = Problem {
+        if self.is_full() {
+            self.more.set(self.more.get().saturating_add(1));
+            return;
+        }
+        self.found.borrow_mut().push(Problem {
             file: self.file.clone(),
             line,
             column,
             key: key.to_owned(),
             message: shortened(message.into()),
             hint: hint.into().map(shortened),
-        };
-        let mut found = self.found.borrow_mut();
-        if found.len() < PROBLEMS_MAX {
-            found.push(problem);
-        } else {
-            self.more.set(self.more.get() + 1);
-        }
+        });
+    }
+
+    /// Whether further problems are only counted, so that a costly hint is not worth forming.
+    pub fn is_full(&self) -> bool {
+        self.found.borrow().len() >= PROBLEMS_MAX
     }
 
     pub fn is_empty(&self) -> bool {

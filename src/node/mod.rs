@@ -1,3 +1,4 @@
-//! (stub)
+//! Fill `Gateway`, start tasks, stop them in order.
 
+pub mod config;
 pub mod petstore;

@@ -7,7 +7,11 @@
 //! AWS: API Gateway Developer Guide, "Request and response data mapping reference".
 
 use crate::admin::openapi::method::is_parameter_name;
+use crate::admin::openapi::unbuilt;
 use crate::model::document::At;
+
+/// What AWS fills in at import, anywhere in a definition.
+pub(super) const AWS_VARIABLE: &str = "${AWS::";
 
 /// The `$context` variables a request mapping can take.
 const CONTEXT: [&str; 15] = [
@@ -47,6 +51,9 @@ pub(super) fn response_target(key: &str) -> Option<&str> {
 
 /// Complains unless the value is a source of a request mapping.
 pub(super) fn check_request_source(at: &At<'_>, source: &str) {
+    if source.contains(AWS_VARIABLE) {
+        return unbuilt(at, "an AWS variable such as ${AWS::Region}");
+    }
     let taken = is_static(source)
         || source.strip_prefix("stageVariables.").is_some_and(is_variable_name)
         || source.strip_prefix("context.").is_some_and(|name| CONTEXT.contains(&name))
@@ -80,6 +87,9 @@ pub(super) fn check_request_source(at: &At<'_>, source: &str) {
 
 /// Complains unless the value is a source of a response mapping.
 pub(super) fn check_response_source(at: &At<'_>, source: &str) {
+    if source.contains(AWS_VARIABLE) {
+        return unbuilt(at, "an AWS variable such as ${AWS::Region}");
+    }
     let taken = is_static(source)
         || source.strip_prefix("integration.response.header.").is_some_and(is_header_name);
     if !taken {

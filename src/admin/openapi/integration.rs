@@ -7,6 +7,8 @@
 //! AWS: Developer Guide, "x-amazon-apigateway-integration object" and the pages of its members;
 //! API Gateway REST API Reference, "PutIntegration".
 
+use std::collections::{HashMap, HashSet};
+
 use indexmap::IndexMap;
 
 use crate::admin::openapi::{expression, mock, unbuilt};
@@ -17,8 +19,8 @@ use crate::model::rest_api::{Integration, IntegrationKind, IntegrationResponse};
 /// What the integration may refer to.
 pub(super) struct About<'m> {
     pub(super) request_parameters: &'m IndexMap<String, bool>,
-    /// Declared status codes with their headers in lower case.
-    pub(super) responses: &'m IndexMap<u16, Vec<String>>,
+    /// Declared status codes with the tables of their headers.
+    pub(super) responses: &'m HashMap<u16, Option<At<'m>>>,
     pub(super) timeout_max_ms: u32,
 }
 
@@ -144,7 +146,7 @@ fn backend_verb(at: &At<'_>) -> Option<String> {
 /// Checks the URI with its variables filled in by a stand-in.
 fn backend_uri(at: &At<'_>) -> Option<String> {
     let uri = at.text()?;
-    if uri.contains("${AWS::") {
+    if uri.contains(expression::AWS_VARIABLE) {
         unbuilt(at, "an AWS variable such as ${AWS::Region}");
         return None;
     }
@@ -227,7 +229,7 @@ fn mock_status(at: &At<'_>, templates: Option<At<'_>>) -> Option<u16> {
 
 fn request_parameters(at: Option<At<'_>>) -> IndexMap<String, String> {
     let mut mappings = IndexMap::new();
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: HashSet<&str> = HashSet::new();
     for (target, value) in at.map(|at| at.entries()).unwrap_or_default() {
         let Some(name) = expression::request_target(target) else {
             expression::invalid(
@@ -237,13 +239,12 @@ fn request_parameters(at: Option<At<'_>>) -> IndexMap<String, String> {
             );
             continue;
         };
-        if names.contains(&name) {
+        if !names.insert(name) {
             value.problem(
                 "Parameter names must be unique across querystring, header and path",
                 None,
             );
         }
-        names.push(name);
         let Some(source) = value.text() else { continue };
         expression::check_request_source(&value, source);
         mappings.insert(target.to_owned(), source.to_owned());
@@ -359,7 +360,7 @@ fn status_code(at: &At<'_>) -> Option<u16> {
 
 fn response_parameters(
     at: Option<At<'_>>,
-    declared: Option<&Vec<String>>,
+    declared: Option<&Option<At<'_>>>,
 ) -> IndexMap<String, String> {
     let mut mappings = IndexMap::new();
     for (target, value) in at.map(|at| at.entries()).unwrap_or_default() {
@@ -367,7 +368,7 @@ fn response_parameters(
             expression::invalid(&value, target, "method.response.header.x".to_owned());
             continue;
         };
-        if declared.is_some_and(|headers| !headers.contains(&name.to_ascii_lowercase())) {
+        if declared.is_some_and(|headers| !has_header(headers.as_ref(), name)) {
             value.problem(
                 format!("Invalid mapping expression parameter specified: {target}"),
                 Some(format!("declare the header `{name}` in the operation's response")),
@@ -378,4 +379,14 @@ fn response_parameters(
         mappings.insert(target.to_owned(), source.to_owned());
     }
     mappings
+}
+
+/// Whether a response declares the header, in whatever case.
+fn has_header(headers: Option<&At<'_>>, name: &str) -> bool {
+    match headers.map(|at| &at.node.value) {
+        Some(Value::Map(entries)) => {
+            entries.contains_key(name) || entries.keys().any(|key| key.eq_ignore_ascii_case(name))
+        }
+        _ => false,
+    }
 }

@@ -6,6 +6,8 @@
 //! AWS: API Gateway Developer Guide, "Methods for REST APIs"; OpenAPI 3.0.3, "Operation Object",
 //! "Parameter Object".
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use crate::admin::openapi::paths::Part;
@@ -125,18 +127,18 @@ pub(super) fn is_parameter_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._$-".contains(&b))
 }
 
-/// The status codes the operation declares, each with its headers in lower case: AWS's method
-/// responses. `default` declares none.
+/// The status codes the operation declares, with their headers' table: AWS's method responses.
+/// `default` declares none. The headers are looked at only where a mapping names one, since many
+/// operations may refer to one long response.
 fn declared_responses<'a>(
     reader: &Reader<'a>,
     responses: Option<At<'a>>,
-) -> IndexMap<u16, Vec<String>> {
-    let mut declared = IndexMap::new();
+) -> HashMap<u16, Option<At<'a>>> {
+    let mut declared = HashMap::new();
     for (code, response) in responses.map(|at| at.entries()).unwrap_or_default() {
         let Ok(code) = code.parse::<u16>() else { continue };
         let Some(response) = reader.resolve(&response) else { continue };
-        let headers = response.get("headers").map(|at| at.entries()).unwrap_or_default();
-        declared.insert(code, headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect());
+        declared.insert(code, response.get("headers"));
     }
     declared
 }
@@ -146,6 +148,7 @@ fn access_rules<'a>(reader: &Reader<'a>, operation: &At<'a>, own: Option<At<'a>>
     // An operation's own list counts even when it is empty; only without one the root's holds.
     let rules = match own {
         Some(own) => Some(own),
+        None if reader.root_security_judged.replace(true) => None,
         None => reader.root.get("security"),
     };
     for requirement in rules.map(|rules| rules.items()).unwrap_or_default() {

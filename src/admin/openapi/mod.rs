@@ -22,12 +22,16 @@ mod paths;
 mod root;
 mod syntax;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use crate::model::document::{At, Node, Value};
 use crate::model::ids::ApiId;
 use crate::model::problem::{Findings, Problem, Problems};
+use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, RestApi};
 
 /// `$ref`s followed from one place before we call it a circle.
@@ -71,6 +75,20 @@ pub fn read(file: &str, bytes: &[u8], options: &Options) -> Result<RestApi, Prob
     api.ok_or_else(|| Problems::from(Problem::of_file(file, "the document holds no API")))
 }
 
+/// Reads the definition in a file.
+///
+/// # Errors
+/// As [`read`], or why the file cannot be read.
+pub fn read_file(path: &Path, options: &Options) -> Result<RestApi, Problems> {
+    let file = path.display().to_string();
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too long from one that just fits.
+    File::open(path)
+        .and_then(|open| open.take(quotas::DEFINITION_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|err| Problem::of_file(&file, format!("cannot be read: {err}")))?;
+    read(&file, &bytes, options)
+}
+
 /// Which of the two languages the document is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dialect {
@@ -84,11 +102,18 @@ struct Reader<'a> {
     options: &'a Options,
     /// Extension values some reader understood, by address in the tree.
     claimed: RefCell<HashSet<*const Node>>,
+    /// The root's security is complained about once, by the first operation under it.
+    root_security_judged: Cell<bool>,
 }
 
 impl<'a> Reader<'a> {
     fn new(tree: &'a Node, findings: &'a Findings, options: &'a Options) -> Self {
-        Self { root: At::root(tree, findings), options, claimed: RefCell::default() }
+        Self {
+            root: At::root(tree, findings),
+            options,
+            claimed: RefCell::default(),
+            root_security_judged: Cell::new(false),
+        }
     }
 
     fn api(&self) -> Option<RestApi> {

@@ -1,6 +1,8 @@
 //! The document's outermost level: which language, what name, which door, and what holds for all
 //! methods.
 
+use indexmap::IndexSet;
+
 use crate::admin::openapi::{Dialect, Reader, is_extension, paths, unbuilt};
 use crate::model::document::{At, Section, Value};
 use crate::model::quotas;
@@ -144,7 +146,7 @@ impl<'a> Reader<'a> {
         let Some(at) = self.claim(&self.root, "x-amazon-apigateway-binary-media-types") else {
             return Vec::new();
         };
-        let mut types: Vec<String> = Vec::new();
+        let mut types: IndexSet<String> = IndexSet::new();
         for item in at.items() {
             let Some(text) = item.text() else { continue };
             let whole = text.split_once('/').is_some_and(|(kind, subtype)| {
@@ -155,11 +157,11 @@ impl<'a> Reader<'a> {
                     format!("`{text}` is no media type"),
                     Some("such as `image/png` or `*/*`".to_owned()),
                 );
-            } else if !types.iter().any(|known| known == text) {
-                types.push(text.to_owned());
+            } else {
+                types.insert(text.to_owned());
             }
         }
-        types
+        types.into_iter().collect()
     }
 
     fn minimum_compression_size(&self) -> Option<u32> {

@@ -113,7 +113,7 @@ fn the_pet_store_is_read_whole() {
     assert_eq!(list.integration.cache_key_parameters.len(), 2);
     assert_eq!(pets.methods[2].integration.mock_status, Some(200));
     let one = &api.resources[1].methods[0];
-    assert_eq!(one.request_parameters["method.request.path.petId"], true);
+    assert!(one.request_parameters["method.request.path.petId"]);
     assert_eq!(one.integration.responses[1].selection_pattern.as_deref(), Some("404"));
     let echo = &api.resources[3].methods[0];
     assert_eq!(echo.http_method, "ANY");
@@ -506,6 +506,26 @@ fn a_bomb_of_aliases_is_refused() {
 }
 
 #[test]
+fn a_response_kept_elsewhere_declares_its_headers() {
+    let text = |header: &str| {
+        small(
+            r#""components": {}"#,
+            r#""components": {"responses": {"R": {"headers": {"X-A": {}}}}}"#,
+        )
+        .replace(r#"{"headers": {"X-A": {}}}},"#, r##"{"$ref": "#/components/responses/R"}},"##)
+        .replace(
+            r#""statusCode": 200"#,
+            &format!(
+                r#""statusCode": 200, "responseParameters": {{"method.response.header.{header}": "'a'"}}"#
+            ),
+        )
+    };
+    assert!(text("X-A").contains("#/components/responses/R"));
+    good(&text("X-A"));
+    refused(&text("X-B"), &["method.response.header.X-B"]);
+}
+
+#[test]
 fn circles_of_references_end() {
     let text = small(
         r#""components": {}"#,
@@ -513,6 +533,57 @@ fn circles_of_references_end() {
     )
     .replace(r#""get": {"#, r##""get": {"parameters": [{"$ref": "#/components/parameters/p"}],"##);
     refused(&text, &["in a circle"]);
+}
+
+/// `tests/data/openapi/*.case`: a document, a line of dashes, and what comes of it. `UPDATE=1`
+/// writes what came of it into the files.
+#[test]
+fn cases() {
+    const DASHES: &str = "\n--------\n";
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/openapi");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "case") {
+            continue;
+        }
+        let case = std::fs::read_to_string(&path).unwrap();
+        let (document, expected) = case.split_once(DASHES).unwrap_or((&case, ""));
+        let outcome = outcome(document);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, format!("{document}{DASHES}{outcome}")).unwrap();
+        } else {
+            assert_eq!(outcome, expected, "{}", path.display());
+        }
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}
+
+/// The API in a few lines, or the problems.
+fn outcome(document: &str) -> String {
+    let api = match read("api", document.as_bytes(), &options()) {
+        Ok(api) => api,
+        Err(problems) => return format!("{problems}\n"),
+    };
+    let mut lines = vec![format!("{} {:?}", api.name, api.endpoint_type)];
+    for resource in &api.resources {
+        for method in &resource.methods {
+            let integration = &method.integration;
+            lines.push(format!(
+                "{} {} -> {:?} {} {}",
+                method.http_method,
+                resource.path,
+                integration.kind,
+                integration.http_method.as_deref().unwrap_or("same"),
+                integration.uri,
+            ));
+            lines.extend(method.request_parameters.iter().map(|p| format!("  declares {p:?}")));
+            lines.extend(integration.request_parameters.iter().map(|p| format!("  maps {p:?}")));
+            lines.extend(integration.responses.iter().map(|r| format!("  answers {r:?}")));
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 fn json_word() -> impl Strategy<Value = String> {

@@ -1,0 +1,267 @@
+//! What a node is told about itself: plain data, already checked.
+//!
+//! `topology` builds it from the file; tests build it by hand. Nothing that reads these structs can
+//! fail on configuration any more: only opening files and ports is left to go wrong. Each default
+//! stands at its field's constructor, next to the key's explanation in `topology/one-box.toml`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::admin::openapi;
+use crate::model::ids::{ApiId, NodeName};
+use crate::model::problem::Problems;
+use crate::model::quotas;
+use crate::model::rest_api::{EndpointType, RestApi};
+use crate::model::stage::Stage;
+
+/// The pet store's definition, which `up` serves when it is given no other.
+pub const PETSTORE: &str = include_str!("../../topology/petstore.yaml");
+
+/// One node of a topology.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeConfig {
+    Region(Box<RegionConfig>),
+    Edge(Box<EdgeConfig>),
+}
+
+impl NodeConfig {
+    pub fn common(&self) -> &CommonConfig {
+        match self {
+            NodeConfig::Region(region) => &region.common,
+            NodeConfig::Edge(edge) => &edge.common,
+        }
+    }
+}
+
+/// What all nodes of a cluster agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    pub name: String,
+    /// Public domain, lower case: APIs answer at `{api-id}.execute-api.{aws-region}.{domain}`.
+    pub domain: String,
+    /// The region node's name.
+    pub region: NodeName,
+    /// AWS's name of the region, such as `eu-central-1`, for host names, ARNs and `$context`.
+    pub aws_region: String,
+    /// Twelve digits, for ARNs and `$context.accountId`.
+    pub account_id: String,
+}
+
+/// What edge and region nodes have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommonConfig {
+    pub name: NodeName,
+    pub cluster: ClusterConfig,
+    /// The node's own folder.
+    pub data: PathBuf,
+    /// Free text for people, such as `Frankfurt`; may be empty.
+    pub location: String,
+    pub admin: AdminConfig,
+    pub gossip: GossipConfig,
+    pub cache: CacheConfig,
+    pub limits: LimitsConfig,
+    pub timeouts: TimeoutsConfig,
+    pub certificates: Vec<CertificateConfig>,
+    /// HTTP/3 besides HTTP/1.1 and HTTP/2, on the UDP port of the same number.
+    pub http3: bool,
+    /// Data-plane threads; `None` is one per core.
+    pub workers: Option<usize>,
+    pub log: LogConfig,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegionConfig {
+    pub common: CommonConfig,
+    /// HTTPS for clients; `None` is off.
+    pub public: Option<SocketAddr>,
+    /// HTTPS for PRIVATE APIs.
+    pub private: Option<SocketAddr>,
+    /// Plain HTTP that only redirects to `public`.
+    pub plain: Option<SocketAddr>,
+    /// UDP, where edges dial in; `None` in a cluster without edges.
+    pub tunnel: Option<SocketAddr>,
+    pub backends: BackendsConfig,
+    /// Pairs of id and stage are unique.
+    pub apis: Vec<ApiConfig>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgeConfig {
+    pub common: CommonConfig,
+    /// Point of presence, such as `fra1`; several edges may share one.
+    pub pop: String,
+    /// HTTPS for clients.
+    pub public: SocketAddr,
+    /// Plain HTTP that only redirects to `public`.
+    pub plain: Option<SocketAddr>,
+    /// `host:port` of the region's tunnel, in order of preference; never empty.
+    pub regions: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    pub listen: SocketAddr,
+    /// Set wherever the address is not loopback.
+    pub https: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GossipConfig {
+    /// UDP.
+    pub listen: SocketAddr,
+    /// Where the other nodes reach it; never the unspecified address.
+    pub advertise: SocketAddr,
+    /// The advertised addresses of all other nodes.
+    pub seeds: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    pub memory_bytes: u64,
+    /// 0: no disk tier.
+    pub disk_bytes: u64,
+    pub folder: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    pub body_bytes: u64,
+    /// Names and values of all headers of a request together.
+    pub header_bytes: usize,
+    /// Request target at an edge and at a private listener.
+    pub uri_bytes_edge: usize,
+    /// Request target at the region's public listener.
+    pub uri_bytes_regional: usize,
+    pub connections_per_address: u32,
+    pub handshakes_per_address_per_second: u32,
+    pub streams_per_connection: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes: quotas::BODY_BYTES_MAX,
+            header_bytes: quotas::HEADER_BYTES_MAX,
+            uri_bytes_edge: quotas::URI_BYTES_MAX_EDGE,
+            uri_bytes_regional: quotas::URI_BYTES_MAX_REGIONAL,
+            // Ours: a large office behind one address, and far below what would hurt a core.
+            connections_per_address: 1_000,
+            handshakes_per_address_per_second: 100,
+            // Ours, as nginx and HAProxy have it by default (128 and 100).
+            streams_per_connection: 128,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeoutsConfig {
+    /// From the connection's first byte, TLS included, to the end of the head.
+    pub header_read: Duration,
+    /// A connection without a request in flight.
+    pub idle: Duration,
+    /// A body that moves no byte in either direction.
+    pub stall: Duration,
+    /// The longest `timeoutInMillis` a definition may ask for.
+    pub integration_max: Duration,
+    /// What calls in flight get when a node stops.
+    pub drain_grace: Duration,
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            header_read: Duration::from_secs(10),
+            idle: quotas::IDLE_CONNECTION,
+            stall: Duration::from_secs(60),
+            integration_max: quotas::INTEGRATION_TIMEOUT_MAX,
+            // An integration may take 29 s.
+            drain_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A certificate for listeners, in place of the local CA's; reread when the files change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateConfig {
+    /// Lower-case host names; the first label may be `*`.
+    pub names: Vec<String>,
+    /// PEM, leaf first.
+    pub cert: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendsConfig {
+    /// PEM files of CAs that HTTPS backends may have besides the system's.
+    pub roots: Vec<PathBuf>,
+    /// Whether the system's CAs are trusted.
+    pub system_roots: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `tracing_subscriber::EnvFilter`'s syntax.
+    pub filter: String,
+    pub json: bool,
+}
+
+/// One API on one stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiConfig {
+    pub id: ApiId,
+    /// For people: the topology's name for the API, or its file's.
+    pub label: String,
+    /// Replaces the definition's title.
+    pub name: Option<String>,
+    pub document: Document,
+    /// Replaces the definition's endpoint type.
+    pub endpoint_type: Option<EndpointType>,
+    /// Holds when neither topology nor definition names a type: EDGE where there are edges, as
+    /// AWS has it, else REGIONAL.
+    pub endpoint_type_default: EndpointType,
+    pub stage: Stage,
+}
+
+/// Where a definition comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// [`PETSTORE`]. Its backend is the program's own; whoever starts it puts the backend's
+    /// `host:port` into the stage variable `petstore`.
+    PetStore,
+    File(PathBuf),
+}
+
+impl ApiConfig {
+    /// Reads the definition as it is now.
+    ///
+    /// # Errors
+    /// All problems of the document, or why its file cannot be read.
+    pub fn load(&self, timeouts: &TimeoutsConfig) -> Result<RestApi, Problems> {
+        let options = self.options(timeouts);
+        match &self.document {
+            Document::PetStore => openapi::read("petstore.yaml", PETSTORE.as_bytes(), &options),
+            Document::File(path) => openapi::read_file(path, &options),
+        }
+    }
+
+    pub fn options(&self, timeouts: &TimeoutsConfig) -> openapi::Options {
+        let most = timeouts.integration_max.as_millis();
+        openapi::Options {
+            api_id: self.id.clone(),
+            name: self.name.clone(),
+            endpoint_type: self.endpoint_type,
+            endpoint_type_default: self.endpoint_type_default,
+            integration_timeout_max_ms: u32::try_from(most).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The file to watch for changes.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.document {
+            Document::PetStore => None,
+            Document::File(path) => Some(path),
+        }
+    }
+}
