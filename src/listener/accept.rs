@@ -196,10 +196,8 @@ async fn serve<H: Handler>(
     };
     let tls = stream.get_ref().1;
     connection.tls_version = tls.protocol_version().map_or("", version_name);
-    connection.cipher_suite = tls
-        .negotiated_cipher_suite()
-        .and_then(|suite| suite.suite().as_str())
-        .unwrap_or("");
+    connection.cipher_suite =
+        tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("");
     connection.sni = tls.server_name().map(str::to_ascii_lowercase);
     if tls.alpn_protocol() == Some(b"h2") {
         Some(Box::pin(serve_http2(front, connection, stream, &roll)).await)
@@ -243,9 +241,8 @@ where
     });
     let service = service_fn(move |request| service::http1(session.clone(), request));
     // No timer: the watch keeps the deadlines. No pipeline_flush: it would buffer whole bodies.
-    let served = http1::Builder::new()
-        .max_buf_size(READ_BUFFER_BYTES_MAX)
-        .serve_connection(stream, service);
+    let served =
+        http1::Builder::new().max_buf_size(READ_BUFFER_BYTES_MAX).serve_connection(stream, service);
     let served = Finishing::new(served, |served| served.graceful_shutdown());
     watch(served, &vitals, limits, roll).await
 }
@@ -270,7 +267,7 @@ where
     });
     let service = service_fn(move |request| service::http2(session.clone(), request));
     let gather = GatherStream::new(stream, vitals.clone());
-    let served = http2::Builder::new(OnThisRuntime)
+    let served = http2::Builder::new(OnThisRuntime(front.gauges.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_per_connection)
         .max_header_list_size(HEADER_LIST_BYTES_MAX)

@@ -70,16 +70,9 @@ enum State {
 /// Where in the chunked framing the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chunk {
-    Size {
-        value: u64,
-        digits: u8,
-    },
-    Extension {
-        value: u64,
-    },
-    SizeLf {
-        value: u64,
-    },
+    Size { value: u64, digits: u8 },
+    Extension { value: u64 },
+    SizeLf { value: u64 },
     Data(u64),
     DataCr,
     DataLf,
@@ -104,13 +97,7 @@ struct Lines {
 
 impl Scanner {
     pub(super) fn new(limits: HeadLimits) -> Self {
-        Self {
-            limits,
-            state: State::Head,
-            lines: Lines::default(),
-            extension_bytes: 0,
-            heads: 0,
-        }
+        Self { limits, state: State::Head, lines: Lines::default(), extension_bytes: 0, heads: 0 }
     }
 
     /// Whether the next byte belongs to a body.
@@ -241,13 +228,15 @@ impl Scanner {
         }
         let colon = memchr(b':', line).ok_or(Refused::Malformed("header line without a colon"))?;
         let (name, value) = line.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let value = value.get(1..).unwrap_or_default();
         if name.is_empty() || !is_token(name) {
             return Err(Refused::Malformed("header name"));
         }
         if !is_field_value(value) {
             return Err(Refused::Malformed("control character in a header value"));
         }
+        // Of what this trims, only space and tab are left here.
+        let value = value.trim_ascii();
         self.lines.fields += 1;
         if self.lines.fields > FIELDS_MAX {
             return Err(Refused::TooManyHeaders { limit: FIELDS_MAX });
@@ -397,7 +386,8 @@ fn authority_of(method: &[u8], target: &[u8]) -> Result<Option<Box<[u8]>>, Refus
         _ => {
             let scheme = memchr(b':', target).ok_or(MALFORMED)?;
             let (scheme, rest) = target.split_at(scheme);
-            let known = scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
+            let known =
+                scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
             let rest = rest.strip_prefix(b"://").filter(|_| known).ok_or(MALFORMED)?;
             let end = memchr2(b'/', b'?', rest).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);
@@ -448,7 +438,11 @@ const fn table(extra: &[u8]) -> [bool; 256] {
 /// RFC 9110 section 5.6.2.
 static TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
 /// RFC 3986 section 3.3 and 3.4, and what clients send unescaped all the same. No `#`: a fragment
-/// is not part of a request target.
-static TARGET: [bool; 256] = table(b"-._~!$&'()*+,;=:@/?%[]{}|\\^\"");
+/// is not part of a request target. No `"`: the `http` crate takes it in paths only.
+static TARGET: [bool; 256] = table(b"-._~!$&'()*+,;=:@/?%[]{}|\\^");
 /// RFC 3986 section 3.2.2: names, IPv4, bracketed IPv6, port.
 static AUTHORITY: [bool; 256] = table(b"-._~:[]%");
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;
