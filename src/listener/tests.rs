@@ -24,6 +24,23 @@ struct Echo {
     seen: Arc<Mutex<Vec<String>>>,
     /// `/slow` waits for a permit.
     gate: Arc<Semaphore>,
+    /// `/slow` calls that ended, either way.
+    ended: Arc<AtomicU64>,
+}
+
+/// Counts when dropped.
+struct Ended(Arc<AtomicU64>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Echo {
+    fn new() -> Self {
+        Self { seen: Arc::default(), gate: Arc::new(Semaphore::new(0)), ended: Arc::default() }
+    }
 }
 
 impl Handler for Echo {
@@ -41,7 +58,10 @@ impl Handler for Echo {
         ));
         match path.as_str() {
             "/panic" => panic!("as asked"),
-            "/slow" => self.gate.acquire().await.unwrap().forget(),
+            "/slow" => {
+                let _ended = Ended(self.ended.clone());
+                self.gate.acquire().await.unwrap().forget();
+            }
             "/big" => return Response::new(Body::Full(vec![7; 10 << 20].into())),
             _ => {}
         }
@@ -106,7 +126,7 @@ fn house(speaks: Speaks, limits: Limits) -> House {
     let config =
         Config { door: Door::Region, address: "127.0.0.1:0".parse().unwrap(), speaks, limits };
     let bound = bind(config, &network, &Clock::system(), std::slice::from_ref(&tasks)).unwrap();
-    let handler = Echo { seen: Arc::default(), gate: Arc::new(Semaphore::new(0)) };
+    let handler = Echo::new();
     let (address, gauges) = (bound.local_addr(), bound.gauges());
     bound.serve(handler.clone(), &certificates).unwrap();
     House { address, handler, gauges, tasks, certificates, roots }
@@ -677,4 +697,87 @@ async fn new_handshakes_get_the_new_certificate() {
     house.roots.add(root).unwrap();
     drop(house.tls("h2").await);
     drop(before);
+}
+
+/// A client that goes away takes its call with it, in every protocol.
+#[tokio::test]
+async fn an_abort_by_the_client_drops_the_call() {
+    let house = house(Speaks::Https { http3: true }, Limits::default());
+    let called = async |count: usize| {
+        while house.seen().len() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let ended = async |count: u64| {
+        let wait = async {
+            while house.handler.ended.load(Ordering::Relaxed) < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait).await.expect("the call is dropped");
+    };
+    let mut first = house.tls("http/1.1").await;
+    first.write_all(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    called(1).await;
+    drop(first);
+    ended(1).await;
+
+    let mut client = house.http2::<Empty<Bytes>>().await;
+    let request = Request::get("https://localhost/slow").body(Empty::new()).unwrap();
+    let second = house.tasks.spawn(async move { client.send_request(request).await.is_ok() });
+    called(2).await;
+    second.abort();
+    ended(2).await;
+
+    let (driver, mut client, endpoint) = house.http3().await;
+    let request = Request::get("https://localhost/slow").body(()).unwrap();
+    let mut third = client.send_request(request).await.unwrap();
+    third.finish().await.unwrap();
+    called(3).await;
+    endpoint.close(0_u32.into(), b"gone");
+    ended(3).await;
+    drop((driver, third));
+}
+
+/// Each worker accepts on a runtime of its own; the test's runtime takes no part.
+#[test]
+fn workers_on_their_own_runtimes_share_an_address() {
+    let runtimes: Vec<_> = (0..2)
+        .map(|_| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap())
+        .collect();
+    let tasks = Tasks::new(runtimes[0].handle().clone());
+    let workers: Vec<Tasks> =
+        runtimes.iter().map(|runtime| tasks.on(runtime.handle().clone())).collect();
+    let network: Arc<dyn Network> = Arc::new(Machine);
+    let config = Config {
+        door: Door::Edge,
+        address: "127.0.0.1:0".parse().unwrap(),
+        speaks: Speaks::Plain,
+        limits: Limits::default(),
+    };
+    let bound = bind(config, &network, &Clock::system(), &workers).unwrap();
+    let (address, gauges, handler) = (bound.local_addr(), bound.gauges(), Echo::new());
+    bound.serve(handler.clone(), &Certificates::load(Vec::new()).unwrap()).unwrap();
+    let threads: Vec<_> = runtimes
+        .into_iter()
+        .map(|runtime| {
+            let stopped = tasks.stopped().clone();
+            std::thread::spawn(move || runtime.block_on(stopped.cancelled()))
+        })
+        .collect();
+    let client = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    client.block_on(async {
+        for _ in 0..40 {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let text = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+            assert_eq!(statuses(&say(stream, text).await), ["200"]);
+        }
+    });
+    assert_eq!(handler.seen.lock().unwrap().len(), 40);
+    assert_eq!(gauges.accepted.load(Ordering::Relaxed), 40);
+    tasks.draining().cancel();
+    tasks.stopped().cancel();
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
