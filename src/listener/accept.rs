@@ -267,7 +267,7 @@ where
     });
     let service = service_fn(move |request| service::http2(session.clone(), request));
     let gather = GatherStream::new(stream, vitals.clone());
-    let served = http2::Builder::new(OnThisRuntime)
+    let served = http2::Builder::new(OnThisRuntime(front.gauges.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_per_connection)
         .max_header_list_size(HEADER_LIST_BYTES_MAX)

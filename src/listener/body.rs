@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,11 @@ use tokio::time::Sleep;
 
 use crate::call::{Body, BodyError};
 use crate::listener::watch::{Vitals, bump};
+
+/// Bytes of a reply handed to h2 at once; a client must take that much per write-stall time.
+const SLICE_BYTES: usize = 64 * 1024;
+/// Up to h2's frame size a reply is not worth an extra frame (RFC 9113 section 6.5.2).
+const SMALL_FRAME_BYTES: usize = 16 * 1024;
 
 /// A request body that ends with an error when it grows too long or stalls.
 pub(super) struct Bounded<B> {
@@ -138,16 +143,42 @@ impl Drop for InFlight {
 /// A reply's body on its way out through HTTP/2's flow control.
 ///
 /// hyper asks for the next frame only when the client's window took the last one: between the
-/// two, the client holds the reply.
+/// two, the client holds the reply. Large frames are handed over in slices, so that a slow client
+/// shows progress and a stalled one none.
 pub(super) struct Delivered {
     body: Body,
+    /// What is left of a large frame.
+    rest: Bytes,
+    /// Set by the first large frame: the end is then told by a frame of its own, because hyper
+    /// lets go of a body that says it has ended, however much of it the client has not taken.
+    large: bool,
+    ended: bool,
     held: bool,
     call: InFlight,
 }
 
 impl Delivered {
     pub(super) fn new(body: Body, call: InFlight) -> Self {
-        Self { body, held: false, call }
+        Self { body, rest: Bytes::new(), large: false, ended: false, held: false, call }
+    }
+
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.rest.is_empty() {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                other => {
+                    self.ended = true;
+                    return Poll::Ready(other);
+                }
+            };
+            match frame.into_data() {
+                Ok(data) => self.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        self.large |= self.rest.len() > SMALL_FRAME_BYTES;
+        let slice = self.rest.split_to(self.rest.len().min(SLICE_BYTES));
+        Poll::Ready(Some(Ok(Frame::data(slice))))
     }
 
     fn hold(&mut self, held: bool) {
@@ -178,17 +209,21 @@ impl HttpBody for Delivered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let poll = Pin::new(&mut this.body).poll_frame(cx);
+        let poll = this.next(cx);
         bump(&this.call.0.sent);
         this.hold(matches!(poll, Poll::Ready(Some(Ok(_)))));
         poll
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ended || (!self.large && self.rest.is_empty() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let hint = self.body.size_hint();
+        match hint.exact() {
+            Some(length) => SizeHint::with_exact(length.saturating_add(self.rest.len() as u64)),
+            None => hint,
+        }
     }
 }

@@ -228,13 +228,15 @@ impl Scanner {
         }
         let colon = memchr(b':', line).ok_or(Refused::Malformed("header line without a colon"))?;
         let (name, value) = line.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let value = value.get(1..).unwrap_or_default();
         if name.is_empty() || !is_token(name) {
             return Err(Refused::Malformed("header name"));
         }
         if !is_field_value(value) {
             return Err(Refused::Malformed("control character in a header value"));
         }
+        // Of what this trims, only space and tab are left here.
+        let value = value.trim_ascii();
         self.lines.fields += 1;
         if self.lines.fields > FIELDS_MAX {
             return Err(Refused::TooManyHeaders { limit: FIELDS_MAX });
@@ -436,7 +438,11 @@ const fn table(extra: &[u8]) -> [bool; 256] {
 /// RFC 9110 section 5.6.2.
 static TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
 /// RFC 3986 section 3.3 and 3.4, and what clients send unescaped all the same. No `#`: a fragment
-/// is not part of a request target.
-static TARGET: [bool; 256] = table(b"-._~!$&'()*+,;=:@/?%[]{}|\\^\"");
+/// is not part of a request target. No `"`: the `http` crate takes it in paths only.
+static TARGET: [bool; 256] = table(b"-._~!$&'()*+,;=:@/?%[]{}|\\^");
 /// RFC 3986 section 3.2.2: names, IPv4, bracketed IPv6, port.
 static AUTHORITY: [bool; 256] = table(b"-._~:[]%");
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

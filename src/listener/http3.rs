@@ -178,7 +178,9 @@ async fn connection<H: Handler>(incoming: quinn::Incoming, front: Arc<Front<H>>,
             Some(Ok(None) | Err(_)) => break,
             None if !closing => {
                 closing = true;
-                if server.shutdown(0).await.is_err() {
+                // GOAWAY names the first request we will not answer (RFC 9114 section 5.2), and h3
+                // counts from the last one accepted.
+                if server.shutdown(1).await.is_err() {
                     break;
                 }
             }
@@ -243,12 +245,12 @@ async fn request<H: Handler>(
     };
     let response = match judged {
         Ok(declared) => {
-            let body = Received { stream: receive, data_ended: false };
-            let body = Bounded::new(body, limits.body_bytes, limits.body_stall, declared);
-            let body = match parts.method {
-                // The usual case; what a client sends with it nevertheless is stopped by the drop.
-                Method::GET | Method::HEAD if declared.unwrap_or(0) == 0 => Body::Empty,
-                _ => Body::stream(body),
+            let mut body = Received { stream: receive, first: None, data_ended: false };
+            let body = if declared.unwrap_or(0) == 0 && body.has_ended() {
+                Body::Empty
+            } else {
+                let (limit, stall) = (limits.body_bytes, limits.body_stall);
+                Body::stream(Bounded::new(body, limit, stall, declared))
             };
             session.call(Request::from_parts(parts, body)).await
         }
@@ -327,7 +329,22 @@ async fn deliver(
 /// A request's body as it comes from h3.
 struct Received {
     stream: ReceiveHalf,
+    /// What came when we looked whether there is a body at all.
+    first: Option<Bytes>,
     data_ended: bool,
+}
+
+impl Received {
+    /// Whether the stream is known to have ended with its head, as it mostly does with a GET.
+    fn has_ended(&mut self) -> bool {
+        match self.stream.recv_data().now_or_never() {
+            Some(Ok(Some(mut data))) => self.first = Some(data.copy_to_bytes(data.remaining())),
+            Some(Ok(None)) => self.data_ended = true,
+            // An error comes again when the body is read.
+            Some(Err(_)) | None => {}
+        }
+        self.data_ended
+    }
 }
 
 impl HttpBody for Received {
@@ -339,6 +356,9 @@ impl HttpBody for Received {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
+        if let Some(data) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         if !this.data_ended {
             match ready!(this.stream.poll_recv_data(cx))? {
                 Some(mut data) => {

@@ -20,7 +20,7 @@ use crate::listener::accept::Front;
 use crate::listener::body::{Bounded, Delivered, InFlight};
 use crate::listener::head::{FIELDS_MAX, REFUSED_METHOD, is_authority};
 use crate::listener::watch::Vitals;
-use crate::listener::{Handler, Limits, Refused, Speaks};
+use crate::listener::{Gauges, Handler, Limits, Refused, Speaks};
 
 /// What the requests of one connection share.
 pub(super) struct Session<H> {
@@ -77,16 +77,19 @@ pub(super) async fn http1<H: Handler>(
     }
     let (parts, body) = request.into_parts();
     let limits = &session.front.config.limits;
+    let mut chunked = false;
     let body = if body.is_end_stream() {
         Body::Empty
     } else if body.size_hint().exact().is_some() {
         // The guard has bounded the declared length, and the watch the pace.
         Body::Incoming(body)
     } else {
+        chunked = true;
         Body::stream(Bounded::new(body, limits.body_bytes, limits.body_stall, None))
     };
     let mut response = session.call(Request::from_parts(parts, body)).await;
-    if session.vitals.refused.get().is_some() {
+    if chunked && session.vitals.refused.get().is_some() {
+        // The body broke its framing, so nothing behind it can be read.
         close(&mut response);
     }
     session.offer_http3(&mut response);
@@ -235,9 +238,10 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     response
 }
 
-/// hyper's way to run HTTP/2 streams: on the runtime of their connection, which owns them.
+/// hyper's way to run HTTP/2 streams: on the runtime of their connection, which owns them. What
+/// still panics there (a reply's body) costs one stream and is counted.
 #[derive(Clone, Debug)]
-pub(super) struct OnThisRuntime;
+pub(super) struct OnThisRuntime(pub(super) Arc<Gauges>);
 
 impl<F> hyper::rt::Executor<F> for OnThisRuntime
 where
@@ -246,6 +250,11 @@ where
 {
     #[allow(clippy::disallowed_methods, reason = "the stream ends with its tracked connection")]
     fn execute(&self, future: F) {
-        drop(tokio::spawn(future));
+        let gauges = self.0.clone();
+        drop(tokio::spawn(async move {
+            if AssertUnwindSafe(future).catch_unwind().await.is_err() {
+                gauges.panicked();
+            }
+        }));
     }
 }

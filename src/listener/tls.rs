@@ -131,7 +131,7 @@ impl Certificates {
     }
 
     /// Reads files that changed since they were last read.
-    fn look(&self) {
+    pub(super) fn look(&self) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
         for loaded in sources.iter_mut() {
@@ -177,7 +177,7 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+    pub(super) fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
         let found = name.and_then(|name| table.find(name));
         found.or(table.default.as_ref()).cloned()
