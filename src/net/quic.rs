@@ -235,8 +235,7 @@ impl ServerCertVerifier for Verifier {
         )?;
         let identity = PeerIdentity::of(end_entity)
             .map_err(|error| rustls::Error::General(error.to_string()))?;
-        if identity.cluster != self.cluster || self.role.is_some_and(|role| role != identity.role)
-        {
+        if identity.cluster != self.cluster || self.role.is_some_and(|role| role != identity.role) {
             return Err(rustls::Error::General(format!("{identity} is not whom we dialed")));
         }
         Ok(verified)

@@ -108,13 +108,8 @@ impl Tunnel {
         events: mpsc::Sender<Event>,
     ) -> Result<Tunnel, QuicError> {
         let streams = PeerStreams { bidirectional: 0, unidirectional: 0 };
-        let client = quic::client_config(
-            certificate,
-            Protocol::Tunnel,
-            streams,
-            Some(Role::Region),
-            clock,
-        )?;
+        let client =
+            quic::client_config(certificate, Protocol::Tunnel, streams, Some(Role::Region), clock)?;
         let mut endpoint =
             quic::endpoint(&*network, config.local, certificate, None, tasks.runtime())?;
         endpoint.set_default_client_config(client);
@@ -177,7 +172,8 @@ impl Tunnel {
         body: Body,
     ) -> Result<(ReplyHead, Body), TunnelError> {
         let deadline = Instant::now() + Duration::from_millis(head.time_left_ms);
-        let again = matches!(body, Body::Empty) && [Method::GET, Method::HEAD].contains(&head.method);
+        let again =
+            matches!(body, Body::Empty) && [Method::GET, Method::HEAD].contains(&head.method);
         let mut body = Some(body);
         let open = OpenCall::new(&self.0.gauges);
         let attempts = async {
@@ -405,8 +401,7 @@ impl Dialer {
             .connect(address, quic::server_name())
             .map_err(|error| error.to_string())?;
         let connection = connecting.await.map_err(|error| error.to_string())?;
-        let identity =
-            quic::peer(&connection, &self.cluster).map_err(|error| error.to_string())?;
+        let identity = quic::peer(&connection, &self.cluster).map_err(|error| error.to_string())?;
         let (send, recv) = connection.open_bi().await.map_err(|error| error.to_string())?;
         let (mut sender, mut receiver) = (Sender::new(send), Receiver::new(recv));
         let told = *self.reports.borrow_and_update();

@@ -117,9 +117,7 @@ impl Edges {
     }
 
     fn connected_have(&self, seq: u64) -> bool {
-        self.with(|table| {
-            table.values().all(|entry| !entry.connected || entry.purged_seq >= seq)
-        })
+        self.with(|table| table.values().all(|entry| !entry.connected || entry.purged_seq >= seq))
     }
 
     /// Every edge that is or was connected since the region started, by name.

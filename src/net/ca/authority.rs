@@ -248,8 +248,7 @@ impl Authority {
         if *parsed.public_key().subject_public_key.data != *key.public_key_raw() {
             return Err(broken(&key_path, &"not the key of the certificate next to it"));
         }
-        let issuer =
-            Issuer::from_ca_cert_der(&der, key).map_err(|error| broken(&path, &error))?;
+        let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|error| broken(&path, &error))?;
         Ok(Self { path, certificate, issuer })
     }
 

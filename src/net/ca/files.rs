@@ -27,8 +27,7 @@ pub(super) fn read(path: &Path) -> Result<String, CaError> {
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<(), CaError> {
-    fs::create_dir_all(folder)
-        .map_err(|source| CaError::File { path: folder.to_owned(), source })
+    fs::create_dir_all(folder).map_err(|source| CaError::File { path: folder.to_owned(), source })
 }
 
 /// Writes a file that must not exist yet.

@@ -34,11 +34,7 @@ impl NodeCertificate {
     }
 
     /// The same from files named one by one.
-    pub fn load_files(
-        certificate: &Path,
-        key: &Path,
-        authority: &Path,
-    ) -> Result<Self, CaError> {
+    pub fn load_files(certificate: &Path, key: &Path, authority: &Path) -> Result<Self, CaError> {
         let broken = |path: &Path, problem: &dyn fmt::Display| CaError::Broken {
             path: path.to_owned(),
             problem: problem.to_string(),
@@ -57,8 +53,8 @@ impl NodeCertificate {
         if *parsed.public_key().subject_public_key.data != *pair.public_key_raw() {
             return Err(broken(key, &"not the key of the certificate"));
         }
-        let der = PrivateKeyDer::try_from(pair.serialize_der())
-            .map_err(|error| broken(key, &error))?;
+        let der =
+            PrivateKeyDer::try_from(pair.serialize_der()).map_err(|error| broken(key, &error))?;
 
         let authority_der = files::first_certificate(&files::read(authority)?)
             .ok_or_else(|| broken(authority, &"no PEM certificate in it"))?;

@@ -25,10 +25,7 @@ fn init_never_overwrites_and_keys_are_private() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::system();
     ClusterCa::init(folder.path(), "harbour", &clock).unwrap();
-    assert!(matches!(
-        ClusterCa::init(folder.path(), "harbour", &clock),
-        Err(CaError::Exists(_))
-    ));
+    assert!(matches!(ClusterCa::init(folder.path(), "harbour", &clock), Err(CaError::Exists(_))));
     let ca = ClusterCa::load(folder.path()).unwrap();
     assert_eq!(ca.cluster(), "harbour");
     ca.issue(Role::Region, "region", folder.path(), &clock).unwrap();

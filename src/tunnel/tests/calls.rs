@@ -34,7 +34,10 @@ async fn a_head_arrives_as_it_was_sent_and_knows_its_edge() {
             assert_eq!(CallHead { time_left_ms: sent.time_left_ms, ..head }, sent);
             let freshness = Freshness { ttl_seconds: 300, age_seconds: 2, as_of_seq: 17 };
             CallOutcome::Reply(
-                Box::new(ReplyHead { freshness: Some(freshness), ..*reply(StatusCode::IM_A_TEAPOT) }),
+                Box::new(ReplyHead {
+                    freshness: Some(freshness),
+                    ..*reply(StatusCode::IM_A_TEAPOT)
+                }),
                 Body::Empty,
             )
         }
@@ -109,10 +112,8 @@ async fn giving_up_a_call_drops_the_regions_future() {
     let (dropped, mut told) = mpsc::unbounded_channel();
     let (_edges, tunnel, _events) = pair(Deeds { dropped: Some(dropped) }).await;
     let call_ = call(Method::GET, "/hang");
-    let waiting = tokio::time::timeout(
-        Duration::from_millis(300),
-        tunnel.forward(call_, Body::Empty),
-    );
+    let waiting =
+        tokio::time::timeout(Duration::from_millis(300), tunnel.forward(call_, Body::Empty));
     assert!(waiting.await.is_err());
     soon(told.recv()).await.unwrap();
 

@@ -197,7 +197,9 @@ proptest! {
 #[test]
 fn a_payload_beyond_its_bound_is_neither_read_nor_written() {
     let mut out = BytesMut::new();
-    assert!(frame::put_frame(&mut out, Kind::Push, |out| out.resize(out.len() + 5_000, 0)).is_err());
+    assert!(
+        frame::put_frame(&mut out, Kind::Push, |out| out.resize(out.len() + 5_000, 0)).is_err()
+    );
     assert!(out.is_empty(), "nothing half-written stays");
     assert!(frame::header([Kind::Push as u8, 0, 0, 0x20, 0]).is_err());
     assert!(frame::header([Kind::Data as u8, 0xff, 0xff, 0xff, 0xff]).is_err());

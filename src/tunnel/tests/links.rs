@@ -100,19 +100,11 @@ async fn the_next_address_is_tried() {
     let tasks = tasks();
     let edges = region(&cluster, loopback(), Deeds::default(), &tasks);
     let (events, mut heard) = mpsc::channel(8);
-    let mut config = Config::new(vec![
-        "no.such.host.invalid:1".into(),
-        edges.local_addr().to_string(),
-    ]);
+    let mut config =
+        Config::new(vec!["no.such.host.invalid:1".into(), edges.local_addr().to_string()]);
     config.local = loopback();
-    let tunnel = Tunnel::start(
-        config,
-        Arc::new(Machine),
-        &cluster.edge,
-        &tasks,
-        &Clock::system(),
-        events,
-    );
+    let tunnel =
+        Tunnel::start(config, Arc::new(Machine), &cluster.edge, &tasks, &Clock::system(), events);
     assert!(matches!(soon(heard.recv()).await, Some(Event::Connected { .. })));
     assert_eq!(name_of_edge(&tunnel.unwrap()).await, "edge-1");
 }
@@ -143,8 +135,7 @@ async fn an_edge_cannot_pose_as_the_region() {
     let tasks = tasks();
     let config = RegionConfig::new(loopback());
     let handler = Arc::new(Deeds::default());
-    let edges =
-        serve(config, &Machine, &cluster.edge, handler, &tasks, &Clock::system()).unwrap();
+    let edges = serve(config, &Machine, &cluster.edge, handler, &tasks, &Clock::system()).unwrap();
     let (tunnel, _events) = edge(&cluster.edge, edges.local_addr(), &tasks);
     let head = CallHead { time_left_ms: 1_000, ..call(Method::GET, "/name") };
     assert!(soon(tunnel.forward(head, Body::Empty)).await.is_err());
@@ -179,8 +170,7 @@ async fn a_second_connection_of_an_edge_replaces_the_first() {
     );
     // The same name from another place, as after a machine was cloned.
     let handle = Handle::current();
-    let endpoint =
-        quic::endpoint(&Machine, loopback(), &cluster.edge, None, &handle).unwrap();
+    let endpoint = quic::endpoint(&Machine, loopback(), &cluster.edge, None, &handle).unwrap();
     let connecting =
         endpoint.connect_with(config.unwrap(), edges.local_addr(), quic::server_name());
     let second = soon(connecting.unwrap()).await.unwrap();
