@@ -9,6 +9,9 @@
 //! control    edge: HELLO REPORT*                     region: WELCOME PUSH*
 //! ```
 //!
+//! Where END could stand, ABORT may stand instead: the body broke off at its source. It is a frame
+//! and not a reset because a reset overtakes what was sent before it, the head included.
+//!
 //! Every length is bounded before anything is allocated; decoding arbitrary bytes gives an error,
 //! never a panic. Integers are LEB128 except in the frame header.
 
@@ -64,10 +67,11 @@ pub(super) enum Kind {
     Push = 11,
     Report = 12,
     Welcome = 13,
+    Abort = 14,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Call,
         Self::Reply,
         Self::Data,
@@ -81,6 +85,7 @@ impl Kind {
         Self::Push,
         Self::Report,
         Self::Welcome,
+        Self::Abort,
     ];
 
     fn payload_max(self) -> usize {
@@ -88,7 +93,7 @@ impl Kind {
             Kind::Call | Kind::Reply => HEAD_MAX,
             Kind::Data => DATA_MAX,
             Kind::Trailers => TRAILERS_MAX,
-            Kind::End | Kind::Stale | Kind::Welcome => 0,
+            Kind::End | Kind::Stale | Kind::Welcome | Kind::Abort => 0,
             Kind::Document => DOCUMENT_MAX,
             Kind::Request | Kind::Failed | Kind::Hello | Kind::Push | Kind::Report => SMALL_MAX,
         }

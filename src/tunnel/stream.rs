@@ -30,11 +30,14 @@ pub(super) enum ReceiveError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Frame(#[from] FrameError),
+    #[error("the body broke off at its source")]
+    Aborted,
 }
 
 impl From<ReceiveError> for TunnelError {
     fn from(error: ReceiveError) -> Self {
         match error {
+            ReceiveError::Aborted => TunnelError::Reset(ResetReason::BodyAborted),
             ReceiveError::Frame(error) => TunnelError::Protocol(error),
             ReceiveError::Read(ReadError::Reset(code)) => match ResetReason::from_code(code) {
                 ResetReason::Deadline => TunnelError::Timeout,
@@ -181,6 +184,7 @@ impl Receiver {
                     }
                     return Poll::Ready(Ok(None));
                 }
+                Kind::Abort => return Poll::Ready(Err(ReceiveError::Aborted)),
                 other => return Poll::Ready(Err(FrameError::Unexpected(other as u8).into())),
             }
         }
@@ -358,7 +362,8 @@ impl Sender {
         self.send.reset(reason.code()).ok();
     }
 
-    /// Writes `head` (a whole frame) and `body`, then finishes; resets if that does not work out.
+    /// Writes `head` (a whole frame) and `body`, then finishes. A body error is sent on as
+    /// ABORT; anything else that goes wrong resets the stream.
     pub(super) async fn message(
         &mut self,
         head: BytesMut,
@@ -368,7 +373,10 @@ impl Sender {
         let sent = self.try_message(head, body, gauges).await;
         match &sent {
             Ok(()) => self.finish(),
-            Err(SendError::Body(_)) => self.reset(ResetReason::BodyAborted),
+            Err(SendError::Body(_)) => match self.frame(Kind::Abort, |_| {}).await {
+                Ok(()) => self.finish(),
+                Err(_) => self.reset(ResetReason::BodyAborted),
+            },
             Err(SendError::Frame(_)) => self.reset(ResetReason::Protocol),
             Err(SendError::Write(_) | SendError::Stopped) => self.reset(ResetReason::Cancelled),
         }

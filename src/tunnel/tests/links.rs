@@ -65,7 +65,7 @@ async fn the_tunnel_comes_back_after_the_region_was_killed() {
 
     runtime.shutdown_background();
     drop(edges);
-    let (_runtime, _edges) = loop {
+    let (runtime, _edges) = loop {
         // The old socket closes when its runtime is done with it.
         tokio::time::sleep(Duration::from_millis(50)).await;
         if UdpSocket::bind(address).is_ok() {
@@ -79,6 +79,7 @@ async fn the_tunnel_comes_back_after_the_region_was_killed() {
     assert!(begun.elapsed() < Duration::from_secs(14), "a reset, not the idle timeout");
     assert_eq!(soon(events.recv()).await, Some(Event::Disconnected));
     assert!(matches!(soon(events.recv()).await, Some(Event::Connected { .. })));
+    runtime.shutdown_background();
 }
 
 #[tokio::test]
