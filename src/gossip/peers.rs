@@ -168,7 +168,7 @@ impl Peers {
         let from = incoming.remote_address();
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming.into_future()).await;
         let Ok(Ok(connection)) = handshake else {
-            tracing::info!(%from, "A gossip handshake failed.");
+            tracing::debug!(%from, "A gossip handshake failed.");
             return;
         };
         let introduced = tokio::time::timeout(MESSAGE_TIMEOUT, self.introduced(&connection));

@@ -152,7 +152,7 @@ async fn connection<H: Handler>(region: Region<H>, incoming: quinn::Incoming) {
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming.into_future()).await;
     let Ok(Ok(connection)) = handshake else {
         Gauges::add(&region.edges.gauges().refused, 1);
-        tracing::info!(%address, "A tunnel handshake failed.");
+        tracing::debug!(%address, "A tunnel handshake failed.");
         return;
     };
     let identity = match quic::peer(&connection, &region.cluster) {
@@ -263,10 +263,9 @@ impl<H: Handler> Stream<H> {
         let mut out = BytesMut::with_capacity(512);
         let written = match outcome {
             CallOutcome::Stale => {
-                let put = frame::put_header(&mut out, Kind::Stale, 0);
-                let sent = sender.write(out).await;
+                let sent = sender.frame(Kind::Stale, |_| {}).await;
                 sender.finish();
-                put.map_err(Into::into).and(sent.map_err(Into::into))
+                sent
             }
             CallOutcome::Reply(head, body) => {
                 let length = length_of(&body);

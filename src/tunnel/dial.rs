@@ -1,14 +1,11 @@
-//! The edge's end: keeps one connection to the region up and sends calls through it.
+//! The edge's end: sends calls and questions through the connection that `keep` holds.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use rand::RngExt;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -19,31 +16,20 @@ use crate::net::clock::Clock;
 use crate::net::quic::{self, PeerStreams, Protocol, QuicError};
 use crate::net::socket::Network;
 use crate::net::tasks::Tasks;
-use crate::tunnel::frame::{self, FrameError, Hello, Kind, Push, Report, Request};
+use crate::tunnel::frame::{self, FrameError, Kind, Report, Request};
 use crate::tunnel::gauges::{Gauges, OpenCall};
 use crate::tunnel::head::{BodyLength, CallHead, ReplyHead};
-use crate::tunnel::stream::{
-    AbortOnDrop, Receiver, SendError, Sender, TunnelBody, length_of, lost,
-};
-use crate::tunnel::{Close, Event, TunnelError};
+use crate::tunnel::keep::Dialer;
+use crate::tunnel::stream::{AbortOnDrop, Receiver, Sender, TunnelBody, length_of, lost};
+use crate::tunnel::{Event, TunnelError};
 
-/// First and longest pause between attempts; each pause is drawn from the upper half.
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_LAST: Duration = Duration::from_secs(5);
-/// A connection that lasted this long was a good one: the next pause starts small again.
-const BACKOFF_RESET: Duration = Duration::from_secs(5);
-/// Handshake and welcome; three round trips with loss and retransmission.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call waits for a connection that is being made.
 const RECONNECT_WAIT: Duration = Duration::from_secs(2);
-/// Addresses tried per round; a name may resolve to many.
-const ADDRESSES_MAX: usize = 16;
+/// No call takes longer, whatever its head says; far beyond any integration timeout.
+const CALL_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 /// A body up to this size is written with its head before the reply is waited for; well below
 /// the stream window, so the region's reading is not needed for it.
 const INLINE_BODY_MAX: usize = 64 * 1024;
-const FAREWELL: Duration = Duration::from_secs(1);
-const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// An edge's way to its region.
 #[derive(Clone, Debug)]
@@ -91,9 +77,9 @@ struct Inner {
 
 /// What this edge has carried out; the newest of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Done {
-    epoch: u64,
-    seq: u64,
+pub(super) struct Done {
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
 }
 
 impl Tunnel {
@@ -171,7 +157,8 @@ impl Tunnel {
         head: CallHead,
         body: Body,
     ) -> Result<(ReplyHead, Body), TunnelError> {
-        let deadline = Instant::now() + Duration::from_millis(head.time_left_ms);
+        let time = Duration::from_millis(head.time_left_ms).min(CALL_TIME_MAX);
+        let deadline = Instant::now() + time;
         let again =
             matches!(body, Body::Empty) && [Method::GET, Method::HEAD].contains(&head.method);
         let mut body = Some(body);
@@ -307,201 +294,5 @@ impl Tunnel {
             (Kind::Stale, _) => Err(TunnelError::Stale),
             (other, _) => Err(FrameError::Unexpected(other as u8).into()),
         }
-    }
-}
-
-/// The task that keeps the connection.
-struct Dialer {
-    node: String,
-    cluster: String,
-    config: Config,
-    network: Arc<dyn Network>,
-    endpoint: quinn::Endpoint,
-    link: watch::Sender<Option<quinn::Connection>>,
-    reports: watch::Receiver<Done>,
-    events: mpsc::Sender<Event>,
-    gauges: Arc<Gauges>,
-    tasks: Tasks,
-}
-
-impl Dialer {
-    async fn run(mut self) {
-        let stopped = self.tasks.stopped().clone();
-        {
-            let mut dialing = pin!(self.dial_forever());
-            tokio::select! {
-                () = stopped.cancelled() => {}
-                () = &mut dialing => {}
-            }
-        }
-        self.link.send_replace(None);
-        self.endpoint.close(quinn::VarInt::from_u32(0x10), b"shutting down");
-        // Late or not, the node stops.
-        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
-    }
-
-    async fn dial_forever(&mut self) {
-        let mut pause = BACKOFF_FIRST;
-        loop {
-            for address in self.addresses().await {
-                let begun = Instant::now();
-                if let Some(up) = self.connect(address).await {
-                    self.hold(up).await;
-                }
-                if self.reports.has_changed().is_err() {
-                    return;
-                }
-                if begun.elapsed() >= BACKOFF_RESET {
-                    pause = BACKOFF_FIRST;
-                }
-            }
-            // Drawn from the upper half, so that edges that lost a region together do not come
-            // back together.
-            let share = rand::rng().random_range(0.5..=1.0);
-            tokio::time::sleep(pause.mul_f64(share)).await;
-            pause = (pause * 2).min(BACKOFF_LAST);
-        }
-    }
-
-    /// The region's addresses of our address family, in the order of the list.
-    async fn addresses(&self) -> Vec<SocketAddr> {
-        let mut found = Vec::new();
-        for region in &self.config.regions {
-            if let Ok(address) = region.parse() {
-                found.push(address);
-                continue;
-            }
-            let Some((host, port)) = region.rsplit_once(':') else { continue };
-            let Ok(port) = port.parse() else { continue };
-            let resolved =
-                tokio::time::timeout(RESOLVE_TIMEOUT, self.network.resolve(host, port)).await;
-            match resolved {
-                Ok(Ok(addresses)) => found.extend(addresses),
-                _ => tracing::warn!(%region, "The region's name does not resolve."),
-            }
-        }
-        found.retain(|address: &SocketAddr| address.is_ipv4() == self.config.local.is_ipv4());
-        found.truncate(ADDRESSES_MAX);
-        found
-    }
-
-    async fn connect(&mut self, address: SocketAddr) -> Option<Up> {
-        match tokio::time::timeout(CONNECT_TIMEOUT, self.try_connect(address)).await {
-            Ok(Ok(up)) => return Some(up),
-            Ok(Err(error)) => tracing::info!(%address, %error, "The region is not reachable."),
-            Err(_late) => tracing::info!(%address, "The region does not answer."),
-        }
-        Gauges::add(&self.gauges.refused, 1);
-        None
-    }
-
-    async fn try_connect(&mut self, address: SocketAddr) -> Result<Up, String> {
-        let connecting = self
-            .endpoint
-            .connect(address, quic::server_name())
-            .map_err(|error| error.to_string())?;
-        let connection = connecting.await.map_err(|error| error.to_string())?;
-        let identity = quic::peer(&connection, &self.cluster).map_err(|error| error.to_string())?;
-        let (send, recv) = connection.open_bi().await.map_err(|error| error.to_string())?;
-        let (mut sender, mut receiver) = (Sender::new(send), Receiver::new(recv));
-        let told = *self.reports.borrow_and_update();
-        let hello = Hello {
-            node: self.node.clone(),
-            version: self.config.version.clone(),
-            applied_epoch: told.epoch,
-            purged_seq: told.seq,
-        };
-        let said = sender.frame(Kind::Hello, |out| hello.put(out)).await;
-        said.map_err(|error| error.to_string())?;
-        // The region looks at our certificate only after our side of the handshake is done; its
-        // welcome is the proof that it let us in.
-        match receiver.expect_frame().await {
-            Ok((Kind::Welcome, _)) => {}
-            Ok((other, _)) => return Err(format!("unexpected frame {other:?}")),
-            Err(error) => {
-                let reason = connection.close_reason();
-                return Err(reason.map_or(error.to_string(), |reason| reason.to_string()));
-            }
-        }
-        Ok(Up { connection, sender, receiver, told, region: identity.name })
-    }
-
-    /// Keeps a connection until it ends.
-    async fn hold(&mut self, mut up: Up) {
-        Gauges::add(&self.gauges.connections, 1);
-        tracing::info!(
-            region = %up.region,
-            address = %up.connection.remote_address(),
-            "The tunnel is up."
-        );
-        self.link.send_replace(Some(up.connection.clone()));
-        self.tell(Event::Connected { region: up.region.clone() }).await;
-        let reason = self.listen(&mut up).await;
-        self.link.send_replace(None);
-        Close::Shutdown.apply(&up.connection);
-        tracing::warn!(region = %up.region, %reason, "The tunnel is down.");
-        self.tell(Event::Disconnected).await;
-    }
-
-    async fn listen(&mut self, up: &mut Up) -> String {
-        let mut gauge = tokio::time::interval(GAUGE_INTERVAL);
-        loop {
-            tokio::select! {
-                frame = up.receiver.frame() => match frame {
-                    Ok(Some((Kind::Push, payload))) => match Push::get(payload) {
-                        Ok(push) => self.tell(Event::Push(push)).await,
-                        Err(error) => return error.to_string(),
-                    },
-                    Ok(_) => return "the region ended the control stream".to_owned(),
-                    Err(error) => {
-                        let reason = up.connection.close_reason();
-                        return reason.map_or(error.to_string(), |reason| reason.to_string());
-                    }
-                },
-                changed = self.reports.changed() => {
-                    // All handles are gone: nobody will ever need this connection.
-                    if changed.is_err() {
-                        return "the tunnel is no longer used".to_owned();
-                    }
-                    let now = *self.reports.borrow_and_update();
-                    if let Err(error) = up.report(now).await {
-                        return error.to_string();
-                    }
-                }
-                _ = gauge.tick() => {
-                    let rtt = u64::try_from(up.connection.rtt().as_micros()).unwrap_or(u64::MAX);
-                    self.gauges.rtt_us.store(rtt, Ordering::Relaxed);
-                }
-            }
-        }
-    }
-
-    async fn tell(&self, event: Event) {
-        // Without a listener there is nobody to tell.
-        self.events.send(event).await.ok();
-    }
-}
-
-/// An established connection with its control stream.
-struct Up {
-    connection: quinn::Connection,
-    sender: Sender,
-    receiver: Receiver,
-    told: Done,
-    region: String,
-}
-
-impl Up {
-    async fn report(&mut self, now: Done) -> Result<(), SendError> {
-        if now.epoch != self.told.epoch {
-            let report = Report::Applied { epoch: now.epoch };
-            self.sender.frame(Kind::Report, |out| report.put(out)).await?;
-        }
-        if now.seq != self.told.seq {
-            let report = Report::Purged { seq: now.seq };
-            self.sender.frame(Kind::Report, |out| report.put(out)).await?;
-        }
-        self.told = now;
-        Ok(())
     }
 }

@@ -20,6 +20,7 @@ mod edges;
 mod frame;
 mod gauges;
 mod head;
+mod keep;
 mod stream;
 
 #[cfg(test)]
@@ -27,7 +28,6 @@ mod tests;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use quinn::VarInt;
 
 pub use accept::{CallOutcome, Config as RegionConfig, Handler, serve};
@@ -130,6 +130,3 @@ impl Close {
         connection.close(VarInt::from_u32(code), reason);
     }
 }
-
-/// Bytes of a document, such as a manifest or a part.
-pub type Document = Bytes;

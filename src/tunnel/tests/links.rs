@@ -142,6 +142,24 @@ async fn an_edge_cannot_pose_as_the_region() {
     assert!(edges.list().is_empty());
 }
 
+/// Who speaks gossip does not get into the tunnel, even with the right certificate.
+#[tokio::test]
+async fn another_protocol_is_refused() {
+    let cluster = Cluster::new();
+    let edges = region(&cluster, loopback(), Deeds::default(), &tasks());
+    let streams = PeerStreams { bidirectional: 0, unidirectional: 0 };
+    let clock = Clock::system();
+    let config =
+        quic::client_config(&cluster.edge, Protocol::Gossip, streams, Some(Role::Region), &clock);
+    let handle = Handle::current();
+    let endpoint = quic::endpoint(&Machine, loopback(), &cluster.edge, None, &handle).unwrap();
+    let connecting =
+        endpoint.connect_with(config.unwrap(), edges.local_addr(), quic::server_name());
+    let error = soon(connecting.unwrap()).await.unwrap_err();
+    // TLS alert 120, no_application_protocol (RFC 7301, section 3.2).
+    assert!(error.to_string().contains("error 120"), "{error}");
+}
+
 #[tokio::test]
 async fn garbage_on_a_stream_costs_the_stream_only() {
     let (edges, tunnel, _events) = pair(Deeds::default()).await;
