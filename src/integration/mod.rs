@@ -10,8 +10,9 @@
 
 mod body;
 mod endpoint;
+mod forward;
 mod headers;
-mod http;
+
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -20,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
@@ -186,11 +187,11 @@ impl Integrations {
         let mut reply = match &integration.kind {
             Kind::Mock(status) => mock(*status)?,
             Kind::Http(backend) => {
-                let outgoing = http::custom(backend, request)?;
+                let outgoing = forward::custom(backend, request)?;
                 self.ask(backend, outgoing, began, deadline).await?.http()
             }
             Kind::HttpProxy(backend) => {
-                let outgoing = http::proxy(backend, request)?;
+                let outgoing = forward::proxy(backend, request)?;
                 self.ask(backend, outgoing, began, deadline).await?.http_proxy()
             }
         };
