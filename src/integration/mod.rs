@@ -170,8 +170,9 @@ impl Integrations {
         Self { config, client }
     }
 
-    /// Asks the integration, at most until `deadline` and for its own timeout. Both hold for the
-    /// body of the answer too, which ends with an error when they pass.
+    /// Asks the integration, at most until `deadline` and for its own timeout. What is left of both
+    /// when the head has come is how long the body may keep its reader waiting in all; after that it
+    /// ends with an error.
     ///
     /// HTTP_PROXY: the reply is what the client gets. HTTP and MOCK: status and headers are the
     /// backend's (besides `X-Amzn-Trace-Id`) and go through `mapping::responses` next.

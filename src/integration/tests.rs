@@ -374,6 +374,31 @@ async fn a_body_that_stalls_or_swells_ends_with_an_error() {
     assert!(matches!(swollen, BodyError::TooLarge { limit: 100 }), "{swollen}");
 }
 
+/// Time the client takes is not the backend's; time the backend takes adds up.
+#[tokio::test(start_paused = true)]
+async fn only_waiting_for_the_backend_counts() {
+    for (pause_of_backend, pause_of_client, whole) in [(100, 5_000, true), (400, 0, false)] {
+        let network = Fake::new(move |_, mut wire| async move {
+            wire.request().await;
+            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n").await;
+            for _ in 0..4 {
+                sleep(Duration::from_millis(pause_of_backend)).await;
+                wire.write("x").await;
+            }
+            wire.closed().await;
+        });
+        let integrations = integrations(network);
+        let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
+        let mut reply = integrations.answer(get(&[]), &integration, late()).await.unwrap();
+        let mut read = 0;
+        while let Some(Ok(frame)) = reply.body.frame().await {
+            read += frame.into_data().unwrap().len();
+            sleep(Duration::from_millis(pause_of_client)).await;
+        }
+        assert_eq!(read == 4, whole, "{read}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_the_clients_body_is_known_afterwards() {
     let (integrations, _) = backend(OK);
