@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -24,14 +25,19 @@ pub(super) fn outgoing_body(body: Body) -> RequestBody {
 }
 
 pin_project! {
-    /// A backend's body with an end to its length and its time.
+    /// A backend's body with an end to its length and to the time spent waiting for it.
+    ///
+    /// Only waiting counts: AWS reads a whole answer before a slow client gets it, so a client that
+    /// takes its time must not turn a prompt backend into a late one.
     pub(super) struct LimitedBody {
         #[pin]
         body: StreamedBody,
         limit: u64,
         left: u64,
-        deadline: Instant,
-        // Made when the body first has to wait: most have arrived by then.
+        patience: Duration,
+        // Since when there is nothing to read.
+        waiting: Option<Instant>,
+        // Runs while there is nothing to read.
         #[pin]
         timer: Option<Sleep>,
     }
@@ -39,7 +45,8 @@ pin_project! {
 
 impl LimitedBody {
     pub(super) fn new(body: StreamedBody, limit: u64, deadline: Instant) -> Self {
-        Self { body, limit, left: limit, deadline, timer: None }
+        let patience = deadline.saturating_duration_since(Instant::now());
+        Self { body, limit, left: limit, patience, waiting: None, timer: None }
     }
 }
 
@@ -52,24 +59,33 @@ impl HttpBody for LimitedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut this = self.project();
-        match this.body.poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                let Some(left) = this.left.checked_sub(length) else {
-                    return Poll::Ready(Some(Err(BodyError::TooLarge { limit: *this.limit })));
-                };
-                *this.left = left;
-                Poll::Ready(Some(Ok(frame)))
+        let Poll::Ready(frame) = this.body.poll_frame(cx) else {
+            if this.waiting.is_none() {
+                let now = Instant::now();
+                *this.waiting = Some(now);
+                this.timer.set(Some(tokio::time::sleep_until(now + *this.patience)));
             }
-            Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(BodyError::aborted))),
-            Poll::Pending => {
-                if this.timer.is_none() {
-                    this.timer.set(Some(tokio::time::sleep_until(*this.deadline)));
-                }
-                let late = this.timer.as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready());
-                if late { Poll::Ready(Some(Err(BodyError::TimedOut))) } else { Poll::Pending }
-            }
+            let late = this.timer.as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready());
+            return if late { Poll::Ready(Some(Err(BodyError::TimedOut))) } else { Poll::Pending };
+        };
+        if let Some(since) = this.waiting.take() {
+            *this.patience = this.patience.saturating_sub(since.elapsed());
+            this.timer.set(None);
         }
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match this.left.checked_sub(length) {
+                    Some(left) => {
+                        *this.left = left;
+                        Some(Ok(frame))
+                    }
+                    None => Some(Err(BodyError::TooLarge { limit: *this.limit })),
+                }
+            }
+            Some(Err(err)) => Some(Err(BodyError::aborted(err))),
+            None => None,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

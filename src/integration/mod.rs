@@ -10,8 +10,9 @@
 
 mod body;
 mod endpoint;
+mod forward;
 mod headers;
-mod http;
+
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -20,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
@@ -169,8 +170,9 @@ impl Integrations {
         Self { config, client }
     }
 
-    /// Asks the integration, at most until `deadline` and for its own timeout. Both hold for the
-    /// body of the answer too, which ends with an error when they pass.
+    /// Asks the integration, at most until `deadline` and for its own timeout. What is left of both
+    /// when the head has come is how long the body may keep its reader waiting in all; after that it
+    /// ends with an error.
     ///
     /// HTTP_PROXY: the reply is what the client gets. HTTP and MOCK: status and headers are the
     /// backend's (besides `X-Amzn-Trace-Id`) and go through `mapping::responses` next.
@@ -186,11 +188,11 @@ impl Integrations {
         let mut reply = match &integration.kind {
             Kind::Mock(status) => mock(*status)?,
             Kind::Http(backend) => {
-                let outgoing = http::custom(backend, request)?;
+                let outgoing = forward::custom(backend, request)?;
                 self.ask(backend, outgoing, began, deadline).await?.http()
             }
             Kind::HttpProxy(backend) => {
-                let outgoing = http::proxy(backend, request)?;
+                let outgoing = forward::proxy(backend, request)?;
                 self.ask(backend, outgoing, began, deadline).await?.http_proxy()
             }
         };

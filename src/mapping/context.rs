@@ -4,6 +4,7 @@
 //! AWS: "Variables for data transformations for API Gateway".
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 use http::{HeaderMap, Method, header};
@@ -43,6 +44,13 @@ pub struct Sources<'a> {
     /// The host the client called, without a port.
     pub domain_name: &'a str,
     pub received_at: Timestamp,
+}
+
+impl fmt::Debug for Sources<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers and query may hold secrets.
+        out.debug_struct("Sources").field("request_id", self.request_id).finish_non_exhaustive()
+    }
 }
 
 /// A `$context` variable of the call.

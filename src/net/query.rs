@@ -95,3 +95,7 @@ pub fn all(query: &str, name: &str) -> Vec<String> {
 fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
+
+#[cfg(test)]
+#[path = "query_tests.rs"]
+mod query_tests;

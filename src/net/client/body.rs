@@ -1,6 +1,8 @@
 //! Bodies on both ways: what a call hands in, what a connection hands out.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 
 use super::host::{Host, Http1, InFlight};
 use super::{BoxError, ClientError};
@@ -23,6 +26,44 @@ pub enum RequestBody {
 impl RequestBody {
     fn take(&mut self) -> Self {
         std::mem::replace(self, RequestBody::Empty)
+    }
+
+    /// A body that ends with an error once the other end of its leash is dropped. hyper sends the
+    /// body of an HTTP/2 request in a task of its own, which would outlive the call otherwise.
+    pub(super) fn leashed(self) -> (Option<oneshot::Sender<Infallible>>, Self) {
+        if self.is_end_stream() {
+            return (None, self);
+        }
+        let (leash, held) = oneshot::channel();
+        (Some(leash), RequestBody::Stream(Box::pin(Leashed { body: self, held })))
+    }
+}
+
+struct Leashed {
+    body: RequestBody,
+    held: oneshot::Receiver<Infallible>,
+}
+
+impl Body for Leashed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if Pin::new(&mut self.held).poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(BoxError::from("the call is over"))));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

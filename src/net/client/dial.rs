@@ -216,8 +216,11 @@ impl AsyncWrite for Io {
 /// Names looked up lately.
 pub(super) struct Names {
     ttl: Duration,
-    known: Mutex<HashMap<Arc<str>, (Instant, Arc<[IpAddr]>)>>,
+    known: Mutex<HashMap<Arc<str>, Known>>,
 }
+
+/// Addresses and when they were looked up.
+type Known = (Instant, Arc<[IpAddr]>);
 
 impl Names {
     pub(super) fn new(ttl: Duration) -> Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -125,6 +125,10 @@ fn over_http1(host: &Host, request: Outgoing) -> Result<Request<RequestBody>, Cl
         let value = host.header.clone().ok_or_else(|| unspeakable(&host.target))?;
         headers.insert(header::HOST, value);
     }
+    // A body is expected with these, so that there is none has to be said (RFC 9110 section 8.6).
+    if matches!(method, Method::POST | Method::PUT | Method::PATCH) && body.is_end_stream() {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(path_and_query);
@@ -203,18 +207,18 @@ async fn over_http2(
         .path_and_query(path_and_query)
         .build()
         .map_err(|_| unspeakable(&host.target))?;
+    let (in_flight, body) = connection.begin(body);
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
-    let in_flight = connection.begin();
     let response = connection.sender.send_request(request).await.map_err(explain)?;
     let (head, incoming) = response.into_parts();
     Ok(Response::from_parts(head, ResponseBody::from_http2(incoming, in_flight)))
 }
 
 /// HTTP/2 says it in `:authority` (RFC 9113 section 8.3.1).
-fn take_host(headers: &mut HeaderMap) -> Option<http::HeaderValue> {
+fn take_host(headers: &mut HeaderMap) -> Option<HeaderValue> {
     headers.remove(header::HOST)
 }
 

@@ -1,6 +1,7 @@
 //! The connections to one host: who may open one, who may use one, who waits.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -25,6 +26,8 @@ const STREAMS_PER_CONNECTION: usize = 100;
 
 /// Connections to one target.
 pub struct Host {
+    /// The client it belongs to.
+    pub(super) client: u64,
     pub(super) target: Target,
     /// `None`: the host's name cannot stand in a header, so nothing can be sent.
     pub(super) header: Option<HeaderValue>,
@@ -69,12 +72,14 @@ pub(super) enum Checkout {
 
 impl Host {
     pub(super) fn new(
+        client: u64,
         target: Target,
         connections_max: usize,
         idle_max: usize,
         idle_timeout: Duration,
     ) -> Self {
         Self {
+            client,
             header: target.host_header(),
             target,
             dialing: Semaphore::new(1),
@@ -365,10 +370,11 @@ impl Http2 {
         Self { sender: self.sender.clone(), tag: self.tag, usage: self.usage.clone() }
     }
 
-    /// Counts a call until the guard is dropped.
-    pub(super) fn begin(&self) -> InFlight {
+    /// Counts a call until the guard is dropped, which also ends the sending of its body.
+    pub(super) fn begin(&self, body: RequestBody) -> (InFlight, RequestBody) {
         self.usage.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.usage.clone())
+        let (leash, body) = body.leashed();
+        (InFlight { usage: self.usage.clone(), _leash: leash }, body)
     }
 
     fn in_flight(&self) -> usize {
@@ -381,12 +387,15 @@ impl Http2 {
 }
 
 /// A call on an HTTP/2 connection.
-pub(super) struct InFlight(Arc<Usage>);
+pub(super) struct InFlight {
+    usage: Arc<Usage>,
+    _leash: Option<oneshot::Sender<Infallible>>,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        *self.0.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        *self.usage.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.usage.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

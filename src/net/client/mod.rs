@@ -17,10 +17,13 @@ mod dial;
 mod exchange;
 mod host;
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -146,6 +149,7 @@ pub struct Outgoing {
 pub struct HttpClient(Arc<Shared>);
 
 struct Shared {
+    id: u64,
     config: Config,
     network: Arc<dyn Network>,
     tasks: Tasks,
@@ -158,7 +162,9 @@ impl HttpClient {
     /// Starts the task that closes idle connections; it ends when `tasks` are stopped or the last
     /// clone of the client is gone.
     pub fn new(config: Config, network: Arc<dyn Network>, tasks: Tasks) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let shared = Arc::new(Shared {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             tls: dial::Tls::new(&config),
             names: dial::Names::new(config.dns_ttl),
             config,
@@ -197,6 +203,7 @@ impl HttpClient {
             hosts.retain(|_, host| host.open() > 0);
         }
         let host = Arc::new(Host::new(
+            self.0.id,
             target.clone(),
             self.0.config.connections_per_host_max,
             self.0.config.idle_per_host_max,
@@ -204,6 +211,11 @@ impl HttpClient {
         ));
         hosts.insert(target.clone(), host.clone());
         host
+    }
+
+    /// Whether `host` is one of this client's: one process may run several nodes.
+    pub fn owns(&self, host: &Host) -> bool {
+        host.client == self.0.id
     }
 
     /// Sends a request and waits for the head of its response, at most until `deadline`.

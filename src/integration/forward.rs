@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Response};
+use http::{HeaderValue, Response};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 
@@ -67,7 +67,7 @@ fn path_and_query(
     passed: Option<&str>,
     request: &IntegrationRequest,
 ) -> Result<PathAndQuery, IntegrationError> {
-    let endpoint = backend.endpoint.as_ref().map_err(|why| bad(why))?;
+    let endpoint = backend.endpoint.as_ref().map_err(bad)?;
     let mut target = String::with_capacity(128);
     endpoint.fill(&request.mapped.path, &mut target).map_err(|why| bad(&why))?;
     let mut separator = if endpoint.has_query() { '&' } else { '?' };
@@ -101,16 +101,22 @@ impl Integrations {
         deadline: Instant,
     ) -> Result<Answer, IntegrationError> {
         let endpoint = backend.endpoint.as_ref().map_err(bad)?;
-        let host = backend.host.get_or_init(|| self.client.host(&endpoint.target));
+        let known = backend.host.get_or_init(|| self.client.host(&endpoint.target));
+        let other;
+        let host = if self.client.owns(known) {
+            known
+        } else {
+            other = self.client.host(&endpoint.target);
+            &other
+        };
         let Prepared { outgoing, trace_id } = request;
-        let is_head = outgoing.method == Method::HEAD;
         let response = self
             .client
             .send(host, outgoing, deadline)
             .await
             .map_err(|err| explain(err, deadline - began))?;
         let limit = self.config.response_bytes_max;
-        if !is_head && response.body().size_hint().lower() > limit {
+        if response.body().size_hint().lower() > limit {
             return Err(IntegrationError::ResponseTooLarge { limit });
         }
         let response = response.map(|body| match body {
