@@ -1,1 +1,367 @@
-fn main() {}
+//! The street door: arguments in, exit codes out, signals heard.
+//!
+//! Exit codes: 0 a clean stop, 64 bad usage, 78 bad configuration (sysexits.h), 1 anything else.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where we talk to people")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tidegate::admin::client::Client;
+use tidegate::admin::http::PurgeRequest;
+use tidegate::cli::{self, AdminDoor, CaCommand, CaPlace, Command};
+use tidegate::model::ids::{ApiId, StageName};
+use tidegate::model::problem::Problems;
+use tidegate::net::clock::Clock;
+use tidegate::net::socket::{Machine, Network};
+use tidegate::node::config::NodeConfig;
+use tidegate::node::identity::{self, Authorities, Identity};
+use tidegate::node::{self, Environment, Node, StartError};
+use tidegate::telemetry::logs;
+use tidegate::topology::{self, Overrides, Topology};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Threads for gossip, tunnel, admin and files of all nodes of the process.
+const CONTROL_THREADS: usize = 2;
+/// Time in which a node of `up` becomes ready; afterwards it goes on, and the line says what is
+/// missing.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Folder of the authorities below the data folder of `up`.
+const CA_FOLDER: &str = "ca";
+const DATA_FOLDER: &str = "tidegate-data";
+
+/// Why a command ends otherwise than well.
+enum Failure {
+    /// What the user wrote in files.
+    Configuration(String),
+    Other(String),
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Failure::Configuration(problems.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        if error.is_configuration() {
+            Failure::Configuration(error.to_string())
+        } else {
+            Failure::Other(error.to_string())
+        }
+    }
+}
+
+fn other(error: impl std::fmt::Display) -> Failure {
+    Failure::Other(error.to_string())
+}
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell if this cannot be printed.
+            error.print().ok();
+            return ExitCode::from(cli::exit_code(&error));
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Configuration(text)) => {
+            eprintln!("{}", text.trim_end());
+            ExitCode::from(cli::EXIT_CONFIG)
+        }
+        Err(Failure::Other(text)) => {
+            eprintln!("tidegate: {}", text.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Up(up) => {
+            let overrides = Overrides { data: up.place.data.clone(), port_base: up.port_base };
+            let mut topology = read_topology(up.place.topology.as_deref(), &overrides)?;
+            if !up.apis.is_empty() {
+                topology.region.apis = topology::apis_from_documents(&up.apis, &topology)?;
+            }
+            serve_all(&topology, up.place.data.as_deref())
+        }
+        Command::Node(wanted) => {
+            let overrides = Overrides { data: wanted.data.clone(), port_base: None };
+            let topology = topology::read(&wanted.topology, &overrides)?;
+            let node =
+                topology.node(&wanted.name).ok_or_else(|| unknown(&topology, &wanted.name))?;
+            serve_one(node)
+        }
+        Command::Check(check) => check_files(&check.files),
+        Command::Status(status) => {
+            let client = client(&status.door)?;
+            let answer = block_on(client.status())?.map_err(other)?;
+            if status.json {
+                println!("{}", serde_json::to_string_pretty(&answer).map_err(other)?);
+            } else {
+                print!("{}", answer.to_table());
+            }
+            Ok(())
+        }
+        Command::Purge(purge) => {
+            let client = client(&purge.door)?;
+            let request = PurgeRequest {
+                api: ApiId::new(&purge.api),
+                stage: StageName::new(&purge.stage),
+                path: purge.path,
+            };
+            let outcome = block_on(client.purge(&request))?.map_err(other)?;
+            let confirmed = outcome.nodes.iter().filter(|node| node.confirmed).count();
+            println!(
+                "purge {}: {confirmed} of {} nodes confirmed",
+                outcome.seq,
+                outcome.nodes.len()
+            );
+            for late in outcome.nodes.iter().filter(|node| !node.confirmed) {
+                println!("  {} has not; it drops the answers before it serves again", late.name);
+            }
+            Ok(())
+        }
+        Command::Ca(ca) => match ca.command {
+            CaCommand::Init(place) => init_ca(&place),
+            CaCommand::Issue { node, place } => issue(&node, &place),
+        },
+    }
+}
+
+fn read_topology(file: Option<&Path>, overrides: &Overrides) -> Result<Topology, Failure> {
+    Ok(match file {
+        Some(path) => topology::read(path, overrides)?,
+        None => {
+            topology::read_text("one-box.toml", Path::new("."), topology::bundled(), overrides)?
+        }
+    })
+}
+
+fn unknown(topology: &Topology, name: &str) -> Failure {
+    let known: Vec<String> =
+        topology.nodes().iter().map(|node| node.common().name.to_string()).collect();
+    Failure::Configuration(format!(
+        "the topology has no node `{name}`; it has {}",
+        known.join(", ")
+    ))
+}
+
+fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for file in files {
+        match topology::check(file) {
+            Ok(()) => println!("{}: ok", file.display()),
+            Err(problems) => wrong.push(problems.to_string()),
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::Configuration(wrong.join("\n"))) }
+}
+
+// ---- nodes
+
+/// All nodes of a topology, in this process.
+fn serve_all(topology: &Topology, data: Option<&Path>) -> Result<(), Failure> {
+    let log = &topology.region.common.log;
+    init_logs(log.json, &log.filter)?;
+    let clock = Clock::system();
+    let root = data.map_or_else(|| PathBuf::from(DATA_FOLDER), Path::to_path_buf);
+    let cluster = &topology.region.common.cluster.name;
+    let authorities =
+        Authorities::load_or_init(&root.join(CA_FOLDER), cluster, &clock).map_err(other)?;
+    let mut nodes = Vec::new();
+    for node in topology.nodes() {
+        let identity = authorities.issue(&node, &node.common().data, &clock).map_err(other)?;
+        nodes.push((node, identity));
+    }
+    serve(nodes, clock, Some(authorities.public_path()))
+}
+
+/// One node, with the certificates that were brought to its folder.
+fn serve_one(node: NodeConfig) -> Result<(), Failure> {
+    let log = &node.common().log;
+    init_logs(log.json, &log.filter)?;
+    let identity = identity::load(&node, &node.common().data).map_err(|error| {
+        other(format!("{error}\n  `tidegate ca issue {}` makes the files", node.common().name))
+    })?;
+    serve(vec![(node, identity)], Clock::system(), None)
+}
+
+fn init_logs(json: bool, filter: &str) -> Result<(), Failure> {
+    let shape = if json { logs::Shape::Json } else { logs::Shape::Text };
+    logs::init(shape, filter).map_err(|err| Failure::Configuration(err.to_string()))
+}
+
+fn serve(
+    nodes: Vec<(NodeConfig, Identity)>,
+    clock: Clock,
+    ca: Option<&Path>,
+) -> Result<(), Failure> {
+    let control = control_runtime()?;
+    let network: Arc<dyn Network> = Arc::new(Machine);
+    control.block_on(async {
+        let mut running = Vec::new();
+        for (config, identity) in nodes {
+            let environment = Environment {
+                network: Arc::clone(&network),
+                clock: clock.clone(),
+                control: control.handle().clone(),
+                workers: workers(&config)?,
+            };
+            match node::start(config, identity, environment).await {
+                Ok(node) => running.push(node),
+                Err(error) => {
+                    stop(running).await;
+                    return Err(error.into());
+                }
+            }
+        }
+        announce(&running, ca).await;
+        sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+        wait_for_signal().await?;
+        sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
+        eprintln!("stopping; calls in flight may finish");
+        stop(running).await;
+        Ok(())
+    })
+}
+
+/// Edges first, so that their calls in flight still find the region.
+async fn stop(nodes: Vec<Node>) {
+    let (regions, edges): (Vec<_>, Vec<_>) =
+        nodes.into_iter().partition(|node| node.role() == "region");
+    futures_util::future::join_all(edges.into_iter().map(Node::stop)).await;
+    futures_util::future::join_all(regions.into_iter().map(Node::stop)).await;
+}
+
+fn control_runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(other)
+}
+
+/// A single-threaded runtime per core: a connection lives and dies on one of them.
+fn workers(node: &NodeConfig) -> Result<Vec<tokio::runtime::Handle>, Failure> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let count = node.common().workers.unwrap_or(cores).max(1);
+    let mut handles = Vec::with_capacity(count);
+    for index in 0..count {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(other)?;
+        handles.push(runtime.handle().clone());
+        thread::Builder::new()
+            .name(format!("{}-{index}", node.common().name))
+            .spawn(move || runtime.block_on(std::future::pending::<()>()))
+            .map_err(other)?;
+    }
+    Ok(handles)
+}
+
+async fn wait_for_signal() -> Result<(), Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(other)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(other)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// One line per node and per API, the latter with a curl line that works when pasted.
+async fn announce(nodes: &[Node], ca: Option<&Path>) {
+    for node in nodes {
+        let ready = tokio::time::timeout(READY_WITHIN, until_ready(node)).await;
+        let state = match (ready, node.ready()) {
+            (Ok(()), _) | (_, Ok(())) => "ready".to_owned(),
+            (_, Err(missing)) => format!("started, but {}", missing.join("; ")),
+        };
+        println!("{} {}: {state}{}", node.role(), node.name(), node.doors());
+    }
+    for line in nodes.iter().flat_map(|node| node.api_lines(ca)) {
+        println!("{line}");
+    }
+}
+
+async fn until_ready(node: &Node) {
+    while node.ready().is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+// ---- the cluster's authorities
+
+fn init_ca(place: &CaPlace) -> Result<(), Failure> {
+    let topology = read_topology(place.topology.as_deref(), &Overrides::default())?;
+    let cluster = &topology.region.common.cluster.name;
+    let made = Authorities::init(&place.out, cluster, &Clock::system()).map_err(other)?;
+    println!("made the authorities of cluster `{cluster}` in {}", place.out.display());
+    println!("  nodes trust {}", place.out.join("cluster-ca.pem").display());
+    println!("  HTTPS clients trust {}", made.public_path().display());
+    Ok(())
+}
+
+fn issue(name: &str, place: &CaPlace) -> Result<(), Failure> {
+    let topology = read_topology(place.topology.as_deref(), &Overrides::default())?;
+    let node = topology.node(name).ok_or_else(|| unknown(&topology, name))?;
+    let authorities = Authorities::load(&place.out)
+        .map_err(|error| other(format!("{error}\n  `tidegate ca init` makes the authorities")))?;
+    authorities.issue(&node, &place.out, &Clock::system()).map_err(other)?;
+    let files: Vec<String> = ["cluster-ca.pem", "{}.pem", "{}.key", "{}-https.pem", "{}-https.key"]
+        .iter()
+        .map(|file| place.out.join(file.replace("{}", name)).display().to_string())
+        .collect();
+    println!("issued {name}; bring these to its data folder on its machine:");
+    println!("  {}", files.join("\n  "));
+    Ok(())
+}
+
+// ---- questions to a running node
+
+fn client(door: &AdminDoor) -> Result<Client, Failure> {
+    let url = match &door.admin {
+        Some(url) => url.clone(),
+        None => {
+            let topology = read_topology(door.topology.as_deref(), &Overrides::default())?;
+            let admin = &topology.region.common.admin;
+            let scheme = if admin.https { "https" } else { "http" };
+            format!("{scheme}://{}", admin.listen)
+        }
+    };
+    let tls = door.ca.as_deref().map(trusting).transpose()?;
+    Client::new(&url, tls, Arc::new(Machine)).map_err(other)
+}
+
+fn trusting(ca: &Path) -> Result<Arc<rustls::ClientConfig>, Failure> {
+    let failed = |err: &dyn std::fmt::Display| other(format!("{}: {err}", ca.display()));
+    let mut roots = rustls::RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(ca).map_err(|err| failed(&err))? {
+        let root = root.map_err(|err| failed(&err))?;
+        roots.add(root).map_err(|err| failed(&err))?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|err| failed(&err))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    Ok(Builder::new_current_thread().enable_all().build().map_err(other)?.block_on(future))
+}

@@ -83,6 +83,7 @@ impl Compiler {
             binary_media_types: api.binary_media_types.clone(),
             minimum_compression_size: api.minimum_compression_size,
             cache_headers: stage.cache_headers,
+            domains: deployment.domains.clone(),
             meter: self.metrics.stage(&api.id, &stage.name),
             access_log,
             routes,

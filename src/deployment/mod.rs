@@ -4,6 +4,7 @@
 //! the parts whose content it does not have yet, verifies them, keeps them on disk and compiles
 //! the same stages. Readers take the current snapshot without a lock; a swap is one pointer.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,8 +36,6 @@ pub struct Deployments {
     current: ArcSwap<Snapshot>,
     recent: Mutex<VecDeque<Arc<Snapshot>>>,
     compiler: Compiler,
-    /// Base paths of custom domains, by host name.
-    domains: HashMap<Box<str>, Vec<Mapping>>,
     /// Parts by hash: what the region hands out.
     shelf: Mutex<HashMap<PartHash, Arc<Vec<u8>>>>,
     disk: Option<Parts>,
@@ -58,17 +57,12 @@ pub enum RefreshError {
 }
 
 impl Deployments {
-    pub fn new(
-        compiler: Compiler,
-        domains: HashMap<Box<str>, Vec<Mapping>>,
-        disk: Option<Parts>,
-    ) -> Self {
+    pub fn new(compiler: Compiler, disk: Option<Parts>) -> Self {
         let empty = Snapshot { site: Arc::clone(&compiler.site), ..Snapshot::default() };
         Self {
             current: ArcSwap::from_pointee(empty),
             recent: Mutex::default(),
             compiler,
-            domains,
             shelf: Mutex::default(),
             disk,
             refreshing: tokio::sync::Mutex::default(),
@@ -209,11 +203,22 @@ impl Deployments {
 
     fn swap(&self, epoch: u64, stages: Vec<Arc<Stage>>) {
         let mut apis: HashMap<Box<str>, Vec<Arc<Stage>>> = HashMap::new();
+        let mut domains: HashMap<Box<str>, Vec<Mapping>> = HashMap::new();
         for stage in stages {
+            for given in &stage.domains {
+                domains.entry(given.domain_name.as_str().into()).or_default().push(Mapping {
+                    base_path: given.base_path.clone(),
+                    api: stage.api.clone(),
+                    stage: Some(stage.name.clone()),
+                });
+            }
             apis.entry(stage.api.as_str().into()).or_default().push(stage);
         }
         let site = Arc::clone(&self.compiler.site);
-        let next = Snapshot { epoch, apis, domains: self.domains.clone(), site };
+        for mappings in domains.values_mut() {
+            mappings.sort_by_key(|mapping| Reverse(mapping.base_path.len()));
+        }
+        let next = Snapshot { epoch, apis, domains, site };
         let previous = self.current.swap(Arc::new(next));
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_front(previous);

@@ -26,6 +26,7 @@ use crate::mapping::responses::ResponseMapping;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
 use crate::model::quotas;
 use crate::model::rest_api::EndpointType;
+use crate::model::stage::BasePathMapping;
 use crate::telemetry::access_log::{self, Format};
 use crate::telemetry::metrics::StageMeter;
 
@@ -75,6 +76,7 @@ pub struct Stage {
     pub binary_media_types: Vec<String>,
     pub minimum_compression_size: Option<u32>,
     pub cache_headers: bool,
+    pub domains: Vec<BasePathMapping>,
     pub meter: Arc<StageMeter>,
     pub access_log: Option<AccessLog>,
     pub routes: Vec<Route>,
@@ -373,6 +375,19 @@ impl Resolved {
         let names = &self.route().parameter_names;
         let range = self.parameters.get(names.iter().position(|own| own == name)?)?;
         self.path(call).get(range.clone())
+    }
+}
+
+impl Stage {
+    /// A path a plain GET can ask for: the shortest resource without parameters that has GET, else
+    /// the root.
+    pub fn example_path(&self) -> String {
+        let plain = self.routes.iter().filter(|route| {
+            route.parameter_names.is_empty()
+                && self.router.find(&Method::GET, &route.resource_path, &mut Vec::new()).is_some()
+        });
+        let paths = plain.map(|route| route.resource_path.as_str());
+        paths.min_by_key(|path| (path.len(), *path)).unwrap_or("/").to_owned()
     }
 }
 

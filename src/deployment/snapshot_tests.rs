@@ -61,6 +61,7 @@ fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
             access_log: None,
             cache_headers: true,
         },
+        domains: Vec::new(),
     }
 }
 

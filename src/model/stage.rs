@@ -15,6 +15,18 @@ pub struct StageDeployment {
     pub deployment_id: DeploymentId,
     pub api: RestApi,
     pub stage: Stage,
+    /// Custom domain names under which the stage answers.
+    pub domains: Vec<BasePathMapping>,
+}
+
+/// A base path of a custom domain, mapped to a stage.
+/// AWS: API Gateway REST API Reference, "BasePathMapping".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasePathMapping {
+    /// Lower-case host name.
+    pub domain_name: String,
+    /// Without slashes at its ends; empty maps everything.
+    pub base_path: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

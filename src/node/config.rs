@@ -13,7 +13,7 @@ use crate::model::ids::{ApiId, NodeName};
 use crate::model::problem::Problems;
 use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, RestApi};
-use crate::model::stage::Stage;
+use crate::model::stage::{BasePathMapping, Stage};
 
 /// The pet store's definition, which `up` serves when it is given no other.
 pub const PETSTORE: &str = include_str!("../../topology/petstore.yaml");
@@ -222,6 +222,8 @@ pub struct ApiConfig {
     /// AWS has it, else REGIONAL.
     pub endpoint_type_default: EndpointType,
     pub stage: Stage,
+    /// Custom domain names of the stage.
+    pub domains: Vec<BasePathMapping>,
 }
 
 /// Where a definition comes from.

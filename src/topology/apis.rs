@@ -11,7 +11,7 @@ use crate::model::document::{At, Section};
 use crate::model::ids::{ApiId, StageName};
 use crate::model::quotas;
 use crate::model::rest_api::EndpointType;
-use crate::model::stage::{AccessLogSettings, MethodSettings, Stage};
+use crate::model::stage::{AccessLogSettings, BasePathMapping, MethodSettings, Stage};
 use crate::node::config::{ApiConfig, Document};
 use crate::topology::units;
 
@@ -61,6 +61,7 @@ pub(super) fn of_document(document: Document, has_edges: bool) -> ApiConfig {
             access_log: None,
             cache_headers: true,
         },
+        domains: Vec::new(),
     }
 }
 
@@ -111,6 +112,7 @@ fn api(section: Section<'_>, folder: &Path, has_edges: bool) -> Option<ApiConfig
     if let Some(on) = section.take("cache_headers").and_then(|at| at.boolean()) {
         stage.cache_headers = on;
     }
+    let domains = section.take("domains").map(|at| domains(&at)).unwrap_or_default();
     section.finish();
 
     let plain = of_document(document?, has_edges);
@@ -123,7 +125,32 @@ fn api(section: Section<'_>, folder: &Path, has_edges: bool) -> Option<ApiConfig
         endpoint_type,
         endpoint_type_default: plain.endpoint_type_default,
         stage,
+        domains,
     })
+}
+
+/// `domains = ["api.example.com", "api.example.com/orders/v1"]`: host name, then base path.
+fn domains(list: &At<'_>) -> Vec<BasePathMapping> {
+    let mut domains: Vec<BasePathMapping> = Vec::new();
+    for at in list.items() {
+        let Some(text) = at.text() else { continue };
+        let (host, base_path) = text.split_once('/').unwrap_or((text, ""));
+        let host = host.to_ascii_lowercase();
+        if !units::is_host_name(&host) {
+            at.problem(
+                format!("`{host}` is no host name"),
+                Some("such as \"api.example.com\" or \"api.example.com/orders/v1\"".to_owned()),
+            );
+            continue;
+        }
+        let base_path = base_path.trim_matches('/').to_owned();
+        let mapping = BasePathMapping { domain_name: host, base_path };
+        if domains.contains(&mapping) {
+            at.problem(format!("`{text}` is listed twice"), None);
+        }
+        domains.push(mapping);
+    }
+    domains
 }
 
 fn cache_settings(section: &Section<'_>, settings: &mut MethodSettings) {

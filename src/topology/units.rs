@@ -171,7 +171,7 @@ pub(super) fn certificate_name(at: &At<'_>) -> Option<String> {
 }
 
 /// RFC 1123 section 2.1.
-fn is_host_name(text: &str) -> bool {
+pub(super) fn is_host_name(text: &str) -> bool {
     (1..=253).contains(&text.len())
         && text.split('.').all(|label| {
             (1..=63).contains(&label.len())

@@ -92,7 +92,8 @@ impl NodeCertificate {
         self.0.key.clone_key()
     }
 
-    pub(in crate::net) fn roots(&self) -> Arc<RootCertStore> {
+    /// The authorities this node believes.
+    pub fn roots(&self) -> Arc<RootCertStore> {
         self.0.roots.clone()
     }
 }

@@ -1,0 +1,149 @@
+//! The region's API definitions: read at start, read again when a file changes.
+//!
+//! A definition that cannot be read or compiled changes nothing: the APIs stay as they were, and
+//! the log says file, line and why.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::deployment::part;
+use crate::gossip::Key;
+use crate::model::ids::{ApiId, DeploymentId};
+use crate::model::problem::Problems;
+use crate::model::stage::StageDeployment;
+use crate::node::StartError;
+use crate::node::config::{ApiConfig, TimeoutsConfig};
+use crate::node::foundation::Core;
+use crate::store::StoreError;
+use crate::store::parts::Manifest;
+use crate::tunnel::Push;
+
+/// How often files are looked at; editors write in bursts, so a change is seen whole.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads all definitions.
+pub(super) fn read(
+    apis: &[ApiConfig],
+    timeouts: &TimeoutsConfig,
+) -> Result<Vec<StageDeployment>, Problems> {
+    apis.iter().map(|api| deployment(api, timeouts)).collect()
+}
+
+fn deployment(config: &ApiConfig, timeouts: &TimeoutsConfig) -> Result<StageDeployment, Problems> {
+    let mut deployment = StageDeployment {
+        deployment_id: DeploymentId::new(""),
+        api: config.load(timeouts)?,
+        stage: config.stage.clone(),
+        domains: config.domains.clone(),
+    };
+    deployment.deployment_id = deployment_id(&deployment);
+    Ok(deployment)
+}
+
+/// Derived from the content, so that an unchanged document keeps its deployment over a restart.
+fn deployment_id(deployment: &StageDeployment) -> DeploymentId {
+    let content = serde_json::to_vec(deployment).unwrap_or_default();
+    let digest = digest(&SHA256, &content);
+    let text: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    DeploymentId::new(ApiId::derived(&text).as_str())
+}
+
+/// Puts deployments in force under a new epoch, unless what edges see of them is unchanged, and
+/// tells the cluster.
+pub(super) fn publish(core: &Core, deployments: &[StageDeployment]) -> Result<u64, StartError> {
+    let before = core.gateway.deployments.manifest();
+    let serve = |epoch| {
+        let served = core.gateway.deployments.publish(epoch, deployments);
+        served.map_err(|err| StartError::Deployment(err.to_string()))
+    };
+    // A trial under the old number: what cannot be compiled must not use up an epoch.
+    serve(before.epoch)?;
+    let mut after = core.gateway.deployments.manifest();
+    let mut epoch = core.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = core.parts.manifest()?;
+    if known.as_ref().is_none_or(|known| known.parts != after.parts) {
+        after.epoch = epoch.advance()?;
+    } else {
+        after.epoch = epoch.current();
+    }
+    serve(after.epoch)?;
+    drop(epoch);
+    remember(core, &after)?;
+    core.gossip.set(Key::ConfigEpoch, &after.epoch.to_string());
+    if let Some(edges) = &core.edges {
+        edges.push(Push::Config { epoch: after.epoch });
+    }
+    Ok(after.epoch)
+}
+
+/// So that a restart with the same documents keeps the epoch.
+fn remember(core: &Core, manifest: &Manifest) -> Result<(), StoreError> {
+    for part in &manifest.parts {
+        let hash = part::from_hex(&part.hash);
+        if let Some(bytes) = hash.and_then(|hash| core.gateway.deployments.part(&hash)) {
+            core.parts.put(&bytes)?;
+        }
+    }
+    core.parts.set_manifest(manifest)?;
+    core.parts.retain(manifest).map(drop)
+}
+
+/// Time and size of a file: what tells that it changed.
+type Stamp = Option<(SystemTime, u64)>;
+
+fn stamp(path: &PathBuf) -> Stamp {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// Starts the task that publishes changed documents.
+pub(super) fn watch(core: &Arc<Core>, apis: Vec<ApiConfig>) {
+    let files: Vec<PathBuf> = apis.iter().filter_map(|api| api.file().map(PathBuf::from)).collect();
+    if files.is_empty() {
+        return;
+    }
+    let core = Arc::clone(core);
+    let tasks = core.tasks.clone();
+    tasks.spawn(async move {
+        let draining = core.tasks.draining().clone();
+        let mut seen: Vec<Stamp> = files.iter().map(stamp).collect();
+        loop {
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let now: Vec<Stamp> = files.iter().map(stamp).collect();
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            let (core, apis) = (Arc::clone(&core), apis.clone());
+            let reread = core.tasks.runtime().clone().spawn_blocking(move || {
+                reread(&core, &apis);
+            });
+            if reread.await.is_err() {
+                tracing::error!(
+                    "Reading the API documents again failed; the APIs stay as they were."
+                );
+            }
+        }
+    });
+}
+
+fn reread(core: &Core, apis: &[ApiConfig]) {
+    let read = read(apis, &core.common.timeouts);
+    let published = match read {
+        Err(problems) => Err(problems.to_string()),
+        Ok(deployments) => publish(core, &deployments).map_err(|err| err.to_string()),
+    };
+    match published {
+        Ok(epoch) => tracing::info!(epoch, "API documents changed and are in force."),
+        Err(problems) => {
+            tracing::error!("API documents changed, but the APIs stay as they were:\n{problems}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The region: integrations behind the cut, documents in front of everybody.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::admin;
+use crate::call::{Body, Connection, Door, ExtendedId};
+use crate::gossip::Key;
+use crate::integration::{self, Integrations};
+use crate::listener::{Bound, Speaks};
+use crate::model::ids::NodeName;
+use crate::net::client::{self, HttpClient};
+use crate::net::tasks::Tasks;
+use crate::node::config::{ApiConfig, BackendsConfig, Document, RegionConfig};
+use crate::node::foundation::{Filled, Foundation, named};
+use crate::node::identity::Identity;
+use crate::node::{Environment, Node, StartError, documents, gauges, operator, petstore};
+use crate::pipeline::door::{self, Clients, Forwarded};
+use crate::pipeline::{Gateway, Origin};
+use crate::store::purge_log::PurgeLog;
+use crate::tunnel::{self, CallHead, CallOutcome, Edges, ReplyHead, Request, Scheme};
+
+/// Stage variable of the bundled definition that names its backend.
+const PETSTORE_VARIABLE: &str = "petstore";
+
+pub(super) async fn start(
+    config: RegionConfig,
+    identity: Identity,
+    environment: Environment,
+) -> (Result<Node, StartError>, Tasks) {
+    let tasks = Tasks::new(environment.control.clone());
+    (fill(config, identity, environment, &tasks), tasks)
+}
+
+fn fill(
+    config: RegionConfig,
+    identity: Identity,
+    environment: Environment,
+    tasks: &Tasks,
+) -> Result<Node, StartError> {
+    let RegionConfig { common, public, private, plain, tunnel, backends, apis } = config;
+    let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
+    let apis = with_petstore(apis, &foundation)?;
+    let deployments = documents::read(&apis, &foundation.common.timeouts);
+    let deployments = deployments.map_err(StartError::Documents)?;
+
+    // Every port is taken before anything is served, so that a taken one is found at once.
+    let bind = |door: Door, address, speaks| foundation.bind(door, address, speaks);
+    let public = public.map(|at| bind(Door::Region, at, foundation.https())).transpose()?;
+    let private = private.map(|at| bind(Door::Private, at, foundation.https())).transpose()?;
+    let secure = public.as_ref().map_or(443, |bound| bound.local_addr().port());
+    let plain = plain.map(|at| bind(Door::Region, at, Speaks::RedirectTo(secure))).transpose()?;
+    let admin = foundation.bind_admin()?;
+    let admin_address = admin.local_addr().unwrap_or(foundation.common.admin.listen);
+    let certificates = foundation.certificates()?;
+
+    let client = http_client(&backends, &foundation)?;
+    let integrations = Integrations::new(integration::Config::default(), client);
+    let deployments_of_node = Arc::new(foundation.deployments());
+    let gateway = foundation.gateway(deployments_of_node, Origin::Integration(integrations));
+    let gossip = foundation.gossip(vec![(Key::ListenersAdmin, admin_address.to_string())])?;
+    let edges = tunnel.map(|at| accept_edges(at, &gateway, &foundation)).transpose()?;
+    let tunnel = edges.as_ref().map(Edges::local_addr);
+    let listeners = named([("public", &public), ("private", &private), ("plain", &plain)]);
+    let filled = Filled { role: "region", gateway, gossip, listeners, edges, tunnel: None };
+    let core = foundation.core(filled);
+    documents::publish(&core, &deployments)?;
+    core.announce();
+    documents::watch(&core, apis);
+    gauges::watch(&core);
+
+    let [public_at, private_at, plain_at] =
+        [&public, &private, &plain].map(|bound| bound.as_ref().map(Bound::local_addr));
+    let tls = operator::tls(&core)?;
+    admin::http::serve(operator::config(&core.common), admin, tls, core.clone(), tasks);
+    for bound in [public, private, plain].into_iter().flatten() {
+        bound.serve(Clients { gateway: Arc::clone(&core.gateway) }, &certificates)?;
+    }
+    Ok(Node {
+        core,
+        public: public_at,
+        private: private_at,
+        plain: plain_at,
+        admin: admin_address,
+        tunnel,
+    })
+}
+
+/// Starts the bundled pet store's backend where an API asks for it and names none of its own.
+fn with_petstore(
+    mut apis: Vec<ApiConfig>,
+    foundation: &Foundation,
+) -> Result<Vec<ApiConfig>, StartError> {
+    let mut backend: Option<SocketAddr> = None;
+    for api in apis.iter_mut().filter(|api| api.document == Document::PetStore) {
+        if api.stage.variables.contains_key(PETSTORE_VARIABLE) {
+            continue;
+        }
+        let address = match backend {
+            Some(address) => address,
+            None => {
+                let _control = foundation.environment.control.enter();
+                petstore::start(&foundation.environment.network, &foundation.tasks)
+                    .map_err(StartError::PetStore)?
+            }
+        };
+        backend = Some(address);
+        api.stage.variables.insert(PETSTORE_VARIABLE.to_owned(), address.to_string());
+    }
+    Ok(apis)
+}
+
+fn http_client(
+    backends: &BackendsConfig,
+    foundation: &Foundation,
+) -> Result<HttpClient, StartError> {
+    let mut config =
+        client::Config { native_roots: backends.system_roots, ..client::Config::default() };
+    for path in &backends.roots {
+        let failed = |cause: String| StartError::Roots { path: path.clone(), cause };
+        let found = CertificateDer::pem_file_iter(path).map_err(|err| failed(err.to_string()))?;
+        for root in found {
+            config.roots.push(root.map_err(|err| failed(err.to_string()))?);
+        }
+    }
+    let network = Arc::clone(&foundation.environment.network);
+    Ok(HttpClient::new(config, network, foundation.tasks.clone()))
+}
+
+fn accept_edges(
+    listen: SocketAddr,
+    gateway: &Arc<Gateway>,
+    foundation: &Foundation,
+) -> Result<Edges, StartError> {
+    let handler = Arc::new(ForEdges {
+        gateway: Arc::clone(gateway),
+        purge_log: Arc::clone(&foundation.purge_log),
+    });
+    Ok(tunnel::serve(
+        tunnel::RegionConfig::new(listen),
+        &*foundation.environment.network,
+        &foundation.identity.certificate,
+        handler,
+        &foundation.tasks,
+        &foundation.environment.clock,
+    )?)
+}
+
+/// Door 2, and the documents edges ask for.
+struct ForEdges {
+    gateway: Arc<Gateway>,
+    purge_log: Arc<Mutex<PurgeLog>>,
+}
+
+impl tunnel::Handler for ForEdges {
+    async fn call(&self, edge: NodeName, head: CallHead, body: Body) -> CallOutcome {
+        let Some(forwarded) = forwarded(edge, head) else { return CallOutcome::Stale };
+        let Some(reply) = door::answer_edge(&self.gateway, forwarded, body).await else {
+            return CallOutcome::Stale;
+        };
+        let refusal = reply.refusal.map(|refusal| tunnel::Refusal {
+            response_type: refusal.response_type.into_owned(),
+            message: refusal.message.into_owned(),
+        });
+        let head = ReplyHead {
+            status: reply.status,
+            headers: reply.headers,
+            integration: reply.integration,
+            refusal,
+            cache: reply.cache,
+            freshness: reply.freshness,
+        };
+        CallOutcome::Reply(Box::new(head), reply.body)
+    }
+
+    async fn document(&self, _edge: NodeName, request: Request) -> Result<Bytes, String> {
+        match request {
+            Request::Manifest => {
+                let manifest = self.gateway.deployments.manifest().encode();
+                manifest.map(Bytes::from).map_err(|err| err.to_string())
+            }
+            Request::Part { hash } => {
+                let part = self.gateway.deployments.part(&hash);
+                let part = part.ok_or("there is no such part any more")?;
+                Ok(Bytes::from(part.to_vec()))
+            }
+            Request::PurgesSince { log_id, seq } => {
+                let log = self.purge_log.lock().unwrap_or_else(PoisonError::into_inner);
+                let batch = log.batch_since(log_id, seq).encode();
+                batch.map(Bytes::from).map_err(|err| err.to_string())
+            }
+        }
+    }
+}
+
+/// The tunnel's frame in the pipeline's words; `None` for a target that is no URI.
+fn forwarded(edge: NodeName, head: CallHead) -> Option<Forwarded> {
+    let mut request = http::Request::builder()
+        .method(head.method)
+        .version(head.version)
+        .uri(target(&head.authority, &head.uri)?)
+        .body(())
+        .ok()?;
+    *request.headers_mut() = head.headers;
+    let (parts, ()) = request.into_parts();
+    Some(Forwarded {
+        id: head.id,
+        extended_id: ExtendedId(head.extended_id),
+        received_at_ms: head.received_at_ms,
+        head: parts,
+        client: Connection {
+            door: Door::Tunnel { edge: edge.clone() },
+            peer: head.peer,
+            local: SocketAddr::new(head.peer.ip(), head.port),
+            tls_version: match head.scheme {
+                Scheme::Https => "TLSv1.3",
+                Scheme::Http => "",
+            },
+            cipher_suite: "",
+            sni: None,
+        },
+        edge,
+        api: head.api_id.as_str().to_owned(),
+        stage: head.stage.as_str().to_owned(),
+        part: head.part,
+        time_left: Duration::from_millis(head.time_left_ms),
+    })
+}
+
+/// The absolute form keeps the host the client asked for, whatever its protocol.
+fn target(authority: &str, uri: &Bytes) -> Option<http::Uri> {
+    let path = http::uri::PathAndQuery::from_maybe_shared(uri.clone()).ok()?;
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(path);
+    if let Ok(authority) = authority.parse() {
+        parts.authority = Some(authority);
+        parts.scheme = Some(http::uri::Scheme::HTTPS);
+    }
+    http::Uri::from_parts(parts).ok()
+}
