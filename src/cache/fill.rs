@@ -51,7 +51,7 @@ pub enum Lookup {
 pub enum Waited {
     Hit(Arc<Entry>),
     /// The filler got an error, which is everybody's.
-    Failed(SharedReply),
+    Failed(Arc<SharedReply>),
     /// Fetch alone: the answer could not be shared, or took too long.
     Alone,
     /// The filler left before it had begun to fetch: look up again.
@@ -248,7 +248,7 @@ impl Waiter {
         };
         match &*outcome {
             Some(Outcome::Kept(entry)) => Waited::Hit(Arc::clone(entry)),
-            Some(Outcome::Failed(reply)) => Waited::Failed(SharedReply::clone(reply)),
+            Some(Outcome::Failed(reply)) => Waited::Failed(Arc::clone(reply)),
             Some(Outcome::Again) => Waited::Again,
             Some(Outcome::Abandoned) => Waited::Abandoned,
             Some(Outcome::Alone) | None => Waited::Alone,

@@ -79,7 +79,7 @@ pub(super) async fn wait(
     let left = errand.deadline.saturating_duration_since(Instant::now());
     match waiter.wait(left.min(WAIT_DEFAULT)).await {
         Waited::Hit(entry) => Ok(reply_from(&entry, gateway.clock.now())),
-        Waited::Failed(shared) => Ok(shared.into_reply()),
+        Waited::Failed(shared) => Ok(SharedReply::clone(&shared).into_reply()),
         // The filler left before it began; this happens between two polls, so asking once is fine.
         Waited::Alone | Waited::Again => gateway.origin.answer(gateway, errand).await,
         Waited::Abandoned => Err(Refusal::because(Type::Internal, "the fill was abandoned")),
