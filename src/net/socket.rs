@@ -8,12 +8,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 /// Pending connections the kernel keeps for a listener.
 const BACKLOG: u32 = 4096;
+/// Room for datagrams of all connections of a socket: at 1 Gbit/s some 30 ms of them, which is what
+/// a busy thread may be late.
+const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where connections and datagrams come from. Production uses [`Machine`]; the simulated network
 /// in `tests/it/world` implements it over memory, with delay, loss and partitions.
@@ -58,7 +62,12 @@ impl Network for Machine {
     }
 
     fn udp(&self, address: SocketAddr) -> io::Result<Arc<dyn quinn::AsyncUdpSocket>> {
-        self.quic_runtime().wrap_udp_socket(std::net::UdpSocket::bind(address)?)
+        let socket = std::net::UdpSocket::bind(address)?;
+        let buffers = SockRef::from(&socket);
+        // The kernel grants what its own limit allows; a smaller buffer only costs speed.
+        buffers.set_recv_buffer_size(UDP_BUFFER_BYTES).ok();
+        buffers.set_send_buffer_size(UDP_BUFFER_BYTES).ok();
+        self.quic_runtime().wrap_udp_socket(socket)
     }
 
     fn quic_runtime(&self) -> Arc<dyn quinn::Runtime> {
