@@ -22,8 +22,6 @@ use crate::cache::tiers::{Config, PASS_MAX, ResponseCache};
 use crate::model::ids::{ApiId, StageName};
 use crate::net::clock::Timestamp;
 
-/// How long a waiter waits unless configured otherwise (edge-caching notes, 7.6).
-pub const WAIT_DEFAULT: Duration = Duration::from_secs(5);
 /// Enough that threads rarely meet at one lock.
 const SHARDS: usize = 64;
 /// Fills under way per shard; 2^18 altogether, more calls than a node carries.
@@ -197,7 +195,7 @@ impl Place {
         entry
     }
 
-    /// Nothing to keep: all waiters get this reply now.
+    /// Nothing to keep: all waiters get this reply, an error, now.
     pub fn fail(self, reply: SharedReply) {
         self.settle(Outcome::Failed(Arc::new(reply)));
     }
@@ -208,6 +206,12 @@ impl Place {
         let shared = &*self.cache.0;
         let until = shared.clock.now().plus(shared.table.pass);
         shared.table.shard(self.fill.hash).let_pass(self.fill.hash, until);
+        self.settle(Outcome::Alone);
+    }
+
+    /// This one answer cannot be shared, which says nothing of the next: all waiters fetch for
+    /// themselves at once, later askers begin a new fill.
+    pub fn leave(self) {
         self.settle(Outcome::Alone);
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cache::entry::{Answer, Entry, SharedReply};
-use crate::cache::fill::{Lookup, Place, WAIT_DEFAULT, Waited, Waiter};
+use crate::cache::fill::{Lookup, Place, Waited, Waiter};
 use crate::call::{Body, BodyError, CacheStatus, Call, Freshness, Reply};
 use crate::deployment::snapshot::{CacheRules, Resolved};
 use crate::net::clock::Timestamp;
@@ -71,13 +71,17 @@ pub(super) fn reply_from(entry: &Entry, now: Timestamp) -> Reply {
 }
 
 /// Waits for another's fill; goes alone when that one gives nothing to share.
+///
+/// It waits as long as it may: going alone after a shorter wait would send everybody who waits to
+/// a backend at the very moment it is slow. The fill itself ends by its own deadline, which is
+/// earlier, so nobody waits in vain.
 pub(super) async fn wait(
     gateway: &Arc<Gateway>,
     errand: Errand,
     waiter: Waiter,
 ) -> Result<Reply, Refusal> {
     let left = errand.deadline.saturating_duration_since(Instant::now());
-    match waiter.wait(left.min(WAIT_DEFAULT)).await {
+    match waiter.wait(left).await {
         Waited::Hit(entry) => Ok(reply_from(&entry, gateway.clock.now())),
         Waited::Failed(shared) => Ok(SharedReply::clone(&shared).into_reply()),
         // The filler left before it began; this happens between two polls, so asking once is fine.
@@ -118,11 +122,7 @@ async fn fetch(gateway: &Arc<Gateway>, errand: Errand, place: Place) -> Result<R
         }
     };
     let Some(freshness) = lifetime(gateway, &resolved, &reply, began) else {
-        if reply.refusal.is_some() {
-            return Ok(share_refused(place, reply).await);
-        }
-        place.pass();
-        return Ok(reply);
+        return share_unkept(place, reply, deadline).await;
     };
     let limit = gateway.cache.entry_bytes_max();
     let collected = timeout_at(deadline, collect(reply.body.take(), limit)).await;
@@ -186,27 +186,39 @@ fn share_failure(place: Place, refusal: &Refusal) {
     place.fail(shared(&refusal.clone().into_reply()));
 }
 
-/// The region refused on our behalf: its small reply is shared like a failure of our own.
-async fn share_refused(place: Place, mut reply: Reply) -> Reply {
-    match collect(reply.body.take(), REFUSAL_BYTES_MAX).await {
-        Ok(Collected::Whole(body)) => {
+/// What is not kept may still be everybody's who waited: an error is, whether the region refused
+/// on our behalf or the backend said so itself. Anything else is the asker's alone.
+async fn share_unkept(place: Place, mut reply: Reply, deadline: Instant) -> Result<Reply, Refusal> {
+    if reply.status.is_success() {
+        // A part of an answer, or one whose time is up: the next may well be kept.
+        place.leave();
+        return Ok(reply);
+    }
+    let refusal = match timeout_at(deadline, collect(reply.body.take(), ERROR_BYTES_MAX)).await {
+        Ok(Ok(Collected::Whole(body))) => {
             reply.body = Body::from(body);
             place.fail(shared(&reply));
+            return Ok(reply);
         }
-        Ok(Collected::Longer(body)) => {
-            place.pass();
+        Ok(Ok(Collected::Longer(body))) => {
+            place.leave();
             reply.body = body;
+            return Ok(reply);
         }
-        Err(_) => place.pass(),
-    }
-    reply
+        Ok(Err(err)) => Refusal::because(Type::IntegrationFailure, err),
+        Err(_) => Refusal::because(Type::IntegrationTimeout, "the answer's body came too slowly"),
+    };
+    share_failure(place, &refusal);
+    Err(refusal)
 }
 
 /// The reply's parts that can be given out many times; its body must be known whole.
 fn shared(reply: &Reply) -> SharedReply {
+    let mut headers = reply.headers.clone();
+    headers.remove(TRACE_ID);
     SharedReply {
         status: reply.status,
-        headers: reply.headers.clone(),
+        headers,
         body: match &reply.body {
             Body::Full(bytes) => bytes.clone(),
             _ => Bytes::new(),
@@ -216,8 +228,8 @@ fn shared(reply: &Reply) -> SharedReply {
     }
 }
 
-/// A gateway response is a line of JSON; a customised one may be a page.
-const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+/// A gateway response is a line of JSON; a backend's own error may be a page.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
 
 enum Collected {
     Whole(Bytes),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test's panic is its verdict")]
 #![allow(clippy::disallowed_methods, reason = "a test may look at the machine's clock")]
 
+mod caching;
 mod deploy;
 mod floorplan;
 mod world;

@@ -22,6 +22,7 @@
 pub(crate) mod backend;
 pub(crate) mod certs;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod host;
 pub(crate) mod link;
 pub(crate) mod play;
