@@ -1,7 +1,9 @@
 //! Nodes over the loopback interface.
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::peers::Peers;
 use super::*;
 use crate::net::ca::{ClusterCa, Role};
 use crate::net::socket::Machine;
@@ -176,6 +178,23 @@ async fn an_address_in_use_cannot_be_taken_over() {
     introduction.finish().unwrap();
     let closed = tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap();
     assert!(closed.to_string().contains("which is region's"), "{closed}");
+}
+
+/// After a restart chitchat remembers our former life, which had the address that is ours.
+#[tokio::test]
+async fn a_node_does_not_dial_itself() {
+    let cluster = Cluster::new();
+    let certificate = cluster.certificate(Role::Edge, "edge-1");
+    let endpoint =
+        quic::endpoint(&Machine, loopback(), &certificate, None, &Handle::current()).unwrap();
+    let own = endpoint.local_addr().unwrap();
+    let tasks = Tasks::new(Handle::current());
+    let peers = Peers::new(endpoint, own, certificate.identity(), &tasks);
+    peers.send(own, Bytes::from_static(b"hello"));
+    assert_eq!(peers.count(), 0);
+    peers.send(loopback(), Bytes::from_static(b"hello"));
+    assert_eq!(peers.count(), 1, "others are dialed");
+    tasks.stopped().cancel();
 }
 
 /// Messages beyond a datagram travel as streams.
