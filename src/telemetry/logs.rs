@@ -12,6 +12,10 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+/// What is said when the topology does not say. The disk cache's engine tells of every start and
+/// stop at INFO, which is nothing an operator did.
+pub const DEFAULT_FILTER: &str = "info,foyer=warn";
+
 /// Longest filter accepted, bytes; ours, to keep a slip of the clipboard out.
 const FILTER_BYTES_MAX: usize = 4_096;
 
@@ -64,6 +68,21 @@ fn parse(filter: &str) -> Result<EnvFilter, LogsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The engine's crates all begin with `foyer`, and a filter's target is a beginning.
+    #[test]
+    fn the_disk_engine_is_quiet_by_default() {
+        use tracing::subscriber::with_default;
+        use tracing_subscriber::layer::SubscriberExt;
+
+        let subscriber = tracing_subscriber::registry().with(parse(DEFAULT_FILTER).unwrap());
+        with_default(subscriber, || {
+            assert!(!tracing::enabled!(target: "foyer_storage::engine", tracing::Level::INFO));
+            assert!(!tracing::enabled!(target: "foyer::hybrid::cache", tracing::Level::INFO));
+            assert!(tracing::enabled!(target: "foyer_storage::engine", tracing::Level::WARN));
+            assert!(tracing::enabled!(target: "tidegate::tunnel", tracing::Level::INFO));
+        });
+    }
 
     #[test]
     fn a_filter_is_checked_before_it_is_used() {

@@ -8,6 +8,7 @@ use crate::model::quotas;
 use crate::node::config::{
     BackendsConfig, CertificateConfig, LimitsConfig, LogConfig, TimeoutsConfig,
 };
+use crate::telemetry::logs;
 use crate::topology::units;
 
 const MIB: u64 = 1 << 20;
@@ -118,7 +119,7 @@ pub(super) fn log(at: Option<At<'_>>) -> LogConfig {
     if let Some(section) = section {
         section.finish();
     }
-    LogConfig { filter: filter.unwrap_or_else(|| "info".to_owned()), json }
+    LogConfig { filter: filter.unwrap_or_else(|| logs::DEFAULT_FILTER.to_owned()), json }
 }
 
 pub(super) fn backends(at: Option<At<'_>>, folder: &Path) -> BackendsConfig {
