@@ -50,8 +50,8 @@ pub enum Command {
     Up(Up),
     /// Run one node of a topology
     #[command(
-        after_help = "The node needs the cluster's CA certificate and its own certificate in \
-        its data folder; `tidegate ca` makes them.\n\n\
+        after_help = "The node needs the cluster's CA certificate and its own certificates in \
+        its data folder, which is the folder of its name in --data; `tidegate ca` makes them.\n\n\
         Examples:\n  \
         tidegate node home --topology cluster.toml --data /var/lib/tidegate\n  \
         tidegate node fra  --topology cluster.toml --data /var/lib/tidegate"
@@ -75,8 +75,8 @@ pub enum Command {
     Status(Status),
     /// Drop cached answers on all nodes
     #[command(after_help = "Says how many nodes confirmed. A node that is away drops the answers \
-        before it serves again. In a glob `*` stands for anything within one part of the path, \
-        `**` for any parts.\n\n\
+        before it serves again. In a glob `*` stands for any text, slashes included, and `?` for \
+        one character.\n\n\
         Examples:\n  \
         tidegate purge --api a1b2c3d4e5 --stage prod\n  \
         tidegate purge --api a1b2c3d4e5 --stage prod --path '/pets/*'")]
@@ -87,8 +87,9 @@ pub enum Command {
         Examples:\n  \
         tidegate ca init  --topology cluster.toml --out ca\n  \
         tidegate ca issue fra --topology cluster.toml --out ca\n\n\
-        Then bring cluster-ca.pem, fra.pem and fra.key to the machine of `fra`, into its data \
-        folder. cluster-ca.key stays where it is."
+        Then bring cluster-ca.pem, fra.pem, fra.key, fra-https.pem and fra-https.key to the machine \
+        of `fra`, into the folder `fra` of its --data. Clients trust public-ca.pem. The keys of the \
+        CAs, cluster-ca.key and public-ca.key, stay where they are."
     )]
     Ca(Ca),
 }
