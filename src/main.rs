@@ -17,6 +17,7 @@ use tidegate::admin::http::PurgeRequest;
 use tidegate::cli::{self, AdminDoor, CaCommand, CaPlace, Command};
 use tidegate::model::ids::{ApiId, StageName};
 use tidegate::model::problem::Problems;
+use tidegate::net::ca::PUBLIC_CA_CERTIFICATE;
 use tidegate::net::clock::Clock;
 use tidegate::net::socket::{Machine, Network};
 use tidegate::node::config::NodeConfig;
@@ -197,7 +198,9 @@ fn serve_one(node: NodeConfig) -> Result<(), Failure> {
     let identity = identity::load(&node, &node.common().data).map_err(|error| {
         other(format!("{error}\n  `tidegate ca issue {}` makes the files", node.common().name))
     })?;
-    serve(vec![(node, identity)], Clock::system(), None)
+    // Nodes do not need the public CA's certificate; where it was brought along, clients use it.
+    let ca = node.common().data.join(PUBLIC_CA_CERTIFICATE);
+    serve(vec![(node, identity)], Clock::system(), Some(ca.as_path()).filter(|ca| ca.is_file()))
 }
 
 fn init_logs(json: bool, filter: &str) -> Result<(), Failure> {
@@ -284,8 +287,11 @@ async fn wait_for_signal() -> Result<(), Failure> {
 
 /// One line per node and per API, the latter with a curl line that works when pasted.
 async fn announce(nodes: &[Node], ca: Option<&Path>) {
+    // An edge is ready with its copy on disk; what it prints is what the region has.
+    let region = nodes.iter().find(|node| node.role() == "region");
+    let epoch = region.map(Node::epoch);
     for node in nodes {
-        let ready = tokio::time::timeout(READY_WITHIN, until_ready(node)).await;
+        let ready = tokio::time::timeout(READY_WITHIN, until_ready(node, epoch)).await;
         let state = match (ready, node.ready()) {
             (Ok(()), _) | (_, Ok(())) => "ready".to_owned(),
             (_, Err(missing)) => format!("started, but {}", missing.join("; ")),
@@ -297,8 +303,8 @@ async fn announce(nodes: &[Node], ca: Option<&Path>) {
     }
 }
 
-async fn until_ready(node: &Node) {
-    while node.ready().is_err() {
+async fn until_ready(node: &Node, epoch: Option<u64>) {
+    while node.ready().is_err() || epoch.is_some_and(|epoch| node.epoch() != epoch) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -321,12 +327,13 @@ fn issue(name: &str, place: &CaPlace) -> Result<(), Failure> {
     let authorities = Authorities::load(&place.out)
         .map_err(|error| other(format!("{error}\n  `tidegate ca init` makes the authorities")))?;
     authorities.issue(&node, &place.out, &Clock::system()).map_err(other)?;
-    let files: Vec<String> = ["cluster-ca.pem", "{}.pem", "{}.key", "{}-https.pem", "{}-https.key"]
-        .iter()
-        .map(|file| place.out.join(file.replace("{}", name)).display().to_string())
-        .collect();
+    let path = |file: String| place.out.join(file).display().to_string();
     println!("issued {name}; bring these to its data folder on its machine:");
-    println!("  {}", files.join("\n  "));
+    println!("  {}", path("cluster-ca.pem".to_owned()));
+    for end in [".pem", ".key", "-https.pem", "-https.key"] {
+        println!("  {}", path(format!("{name}{end}")));
+    }
+    println!("and, for its own clients there: {}", path(PUBLIC_CA_CERTIFICATE.to_owned()));
     Ok(())
 }
 

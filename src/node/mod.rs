@@ -133,6 +133,14 @@ pub struct ApiUrls {
     pub example: String,
 }
 
+/// A path as a shell understands it, from whatever folder.
+fn pasted(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 impl Node {
     pub fn name(&self) -> &str {
         self.core.common.name.as_str()
@@ -173,7 +181,7 @@ impl Node {
                 _ => None,
             }?;
             let url = format!("https://{}:{}/{}", api.host, door.port(), api.stage);
-            let trust = ca.map_or_else(String::new, |ca| format!("--cacert {} ", ca.display()));
+            let trust = ca.map_or_else(String::new, |ca| format!("--cacert {} ", pasted(ca)));
             // A name below `localhost` is this machine to curl; elsewhere it is told where to go.
             let connect = if api.host.ends_with(".localhost") && door.ip().is_loopback() {
                 String::new()
@@ -195,6 +203,11 @@ impl Node {
     /// Whether calls would be answered now; otherwise everything that is missing.
     pub fn ready(&self) -> Result<(), Vec<String>> {
         self.core.ready()
+    }
+
+    /// The configuration in force; 0 is none.
+    pub fn epoch(&self) -> u64 {
+        self.core.gateway.deployments.epoch()
     }
 
     /// The stages this node serves.
@@ -228,5 +241,18 @@ impl Node {
     /// Stops at once, as far as a process can do that to itself: for tests that crash a node.
     pub async fn kill(self) {
         shutdown::kill(&self.core).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_can_be_pasted_into_a_shell() {
+        assert_eq!(pasted(Path::new("/tmp/a-b/ca.pem")), "/tmp/a-b/ca.pem");
+        assert_eq!(pasted(Path::new("/tmp/a b/ca.pem")), "'/tmp/a b/ca.pem'");
+        assert_eq!(pasted(Path::new("/tmp/a'b/$x")), r"'/tmp/a'\''b/$x'");
+        assert!(pasted(Path::new("data/ca.pem")).starts_with(['/', '\'']));
     }
 }
