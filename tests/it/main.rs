@@ -4,6 +4,9 @@
 #![allow(clippy::disallowed_methods, reason = "a test may look at the machine's clock")]
 
 mod caching;
+mod command_line;
 mod deploy;
 mod floorplan;
+mod process;
+mod tour;
 mod world;
