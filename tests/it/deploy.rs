@@ -127,9 +127,14 @@ fn units_say_what_they_must() {
         assert!(value("LimitNOFILE").parse::<u64>().unwrap() >= 65_536);
         // Longer than the grace of 30 s, or systemd would cut the drain short.
         assert!(value("TimeoutStopSec").parse::<u64>().unwrap() > 30);
-        // The data folder is one that systemd makes for the unit's user.
-        let data = value("ExecStart").rsplit_once("--data /var/lib/").unwrap().1;
-        assert!(value("StateDirectory").split(' ').any(|folder| folder == data), "{unit}");
+        // The data folder, and the node's own below it, are ones that systemd makes for the unit's
+        // user; `--data DIR` is the parent.
+        let words: Vec<_> = value("ExecStart").split(' ').collect();
+        let after = |word| words[words.iter().position(|found| *found == word).unwrap() + 1];
+        let data = after("--data").strip_prefix("/var/lib/").unwrap();
+        for folder in [data.to_owned(), format!("{data}/{}", after("node"))] {
+            assert!(value("StateDirectory").split(' ').any(|made| made == folder), "{unit}");
+        }
     }
 }
 
