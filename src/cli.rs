@@ -75,8 +75,7 @@ pub enum Command {
     Status(Status),
     /// Drop cached answers on all nodes
     #[command(after_help = "Says how many nodes confirmed. A node that is away drops the answers \
-        before it serves again. In a glob `*` stands for anything within one part of the path, \
-        `**` for any parts.\n\n\
+        before it serves again. In a glob `*` stands for any text, `?` for one character.\n\n\
         Examples:\n  \
         tidegate purge --api a1b2c3d4e5 --stage prod\n  \
         tidegate purge --api a1b2c3d4e5 --stage prod --path '/pets/*'")]
