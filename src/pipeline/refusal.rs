@@ -324,6 +324,11 @@ impl From<TunnelError> for Refusal {
     }
 }
 
+/// A request whose body failed before anything was done with it.
+pub fn of_request_body(err: BodyError) -> Refusal {
+    Refusal::because(request_body(&err), err)
+}
+
 /// The client's body is at fault.
 fn request_body(err: &BodyError) -> Type {
     match err {

@@ -6,4 +6,5 @@
 mod caching;
 mod deploy;
 mod floorplan;
+mod protocols;
 mod world;

@@ -120,6 +120,13 @@ impl Shape {
         Self { edges, ..Self::default() }
     }
 
+    /// The default API with another time to live.
+    pub(crate) fn ttl_seconds(mut self, ttl: u32) -> Self {
+        let cache = format!("enabled = true, ttl_seconds = {ttl}");
+        self.apis = self.apis.replace("enabled = true", &cache);
+        self
+    }
+
     fn topology(&self) -> String {
         let mut text = format!(
             "[cluster]\nname = \"world\"\n[region]\nname = \"region\"\n\
@@ -258,6 +265,10 @@ impl<'w> Cluster<'w> {
 
     /// Waits until all running nodes serve the region's epoch and know of its newest purge.
     pub(crate) async fn settled(&self) {
+        self.until(SETTLES_WITHIN, "the region gossips", || {
+            own_status("region", &self.node("region")).is_some()
+        })
+        .await;
         let region = self.node("region").status();
         self.until(SETTLES_WITHIN, "the cluster settles", || {
             let nodes = self.nodes.borrow();
