@@ -6,5 +6,7 @@
 mod caching;
 mod deploy;
 mod floorplan;
+mod outages;
 mod protocols;
+mod purging;
 mod world;
