@@ -314,6 +314,7 @@ impl From<TunnelError> for Refusal {
                 Type::IntegrationTimeout
             }
             TunnelError::Reset(ResetReason::BodyAborted) => Type::BadRequest,
+            TunnelError::RequestBody(body) => request_body(body),
             TunnelError::Reset(_) => Type::Internal,
             TunnelError::NotConnected | TunnelError::Stale | TunnelError::Lost(_) => {
                 Type::ServiceUnavailable
