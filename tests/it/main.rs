@@ -5,8 +5,12 @@
 
 mod caching;
 mod deploy;
+mod doors;
 mod floorplan;
+mod membership;
 mod outages;
 mod protocols;
 mod purging;
+mod refusals;
+mod rollout;
 mod world;
