@@ -9,16 +9,34 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
 
 use crate::listener::Limits;
+use crate::net::clock::{Clock, Timestamp};
 
 /// Open connections and recent arrivals per address; shared by all workers of a listener.
 pub(super) struct Addresses {
     open: Mutex<HashMap<IpAddr, u32>>,
     open_max: u32,
-    arrivals: DefaultKeyedRateLimiter<IpAddr>,
+    arrivals: Arrivals,
+}
+
+type Arrivals = RateLimiter<IpAddr, DashMapStateStore<IpAddr>, NodeClock, NoOpMiddleware<Duration>>;
+
+/// The node's clock as governor reads it.
+#[derive(Clone, Debug)]
+struct NodeClock(Clock);
+
+impl governor::clock::Clock for NodeClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.now().since(Timestamp::from_millis(0))
+    }
 }
 
 /// One open connection of an address, until dropped.
@@ -28,13 +46,16 @@ pub(super) struct Ticket {
 }
 
 impl Addresses {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, clock: &Clock) -> Self {
         let rate =
             NonZeroU32::new(limits.handshakes_per_address_per_second).unwrap_or(NonZeroU32::MIN);
         Self {
             open: Mutex::default(),
             open_max: limits.connections_per_address,
-            arrivals: DefaultKeyedRateLimiter::keyed(Quota::per_second(rate)),
+            arrivals: RateLimiter::dashmap_with_clock(
+                Quota::per_second(rate),
+                NodeClock(clock.clone()),
+            ),
         }
     }
 
@@ -85,17 +106,19 @@ fn block(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn addresses(open: u32, rate: u32) -> Arc<Addresses> {
-        Arc::new(Addresses::new(&Limits {
+    fn addresses(open: u32, rate: u32) -> (Arc<Addresses>, Clock) {
+        let limits = Limits {
             connections_per_address: open,
             handshakes_per_address_per_second: rate,
             ..Limits::default()
-        }))
+        };
+        let clock = Clock::manual(1_700_000_000_000);
+        (Arc::new(Addresses::new(&limits, &clock)), clock)
     }
 
     #[test]
     fn open_connections_are_bounded_per_address() {
-        let addresses = addresses(2, 1_000);
+        let (addresses, _) = addresses(2, 1_000);
         let one = addresses.admit("[2001:db8::1]:1".parse().unwrap());
         let two = addresses.admit("[2001:db8::2]:1".parse().unwrap());
         assert!(one.is_some() && two.is_some());
@@ -109,10 +132,14 @@ mod tests {
 
     #[test]
     fn arrivals_are_bounded_per_address() {
-        let addresses = addresses(1_000, 3);
+        let (addresses, clock) = addresses(1_000, 3);
         let peer = "192.0.2.1:9".parse().unwrap();
-        let admitted = (0..50).filter(|_| addresses.admit(peer).is_some()).count();
-        assert!((3..50).contains(&admitted), "{admitted}");
+        let admitted = || (0..50).filter(|_| addresses.admit(peer).is_some()).count();
+        assert_eq!((admitted(), admitted()), (3, 0));
+        clock.advance(Duration::from_millis(400));
+        assert_eq!((admitted(), admitted()), (1, 0));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!((admitted(), admitted()), (3, 0));
         assert!(addresses.admit("192.0.2.2:9".parse().unwrap()).is_some());
     }
 }

@@ -340,7 +340,8 @@ impl Bound {
             }
             _ => None,
         };
-        let addresses = Arc::new(addresses::Addresses::new(&self.config.limits));
+        let addresses = addresses::Addresses::new(&self.config.limits, &self.clock);
+        let addresses = Arc::new(addresses);
         let front = Arc::new(accept::Front {
             handler,
             config: self.config,

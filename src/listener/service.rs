@@ -104,6 +104,7 @@ pub(super) async fn http2<H: Handler>(
     let call = InFlight::new(session.vitals.clone());
     let (parts, body) = request.into_parts();
     let limits = &session.front.config.limits;
+    let headless = parts.method == Method::HEAD;
     let mut response = match check(&parts, limits) {
         Err(reason) => {
             session.vitals.closing.store(true, Ordering::Relaxed);
@@ -120,7 +121,26 @@ pub(super) async fn http2<H: Handler>(
         }
     };
     session.offer_http3(&mut response);
+    leave_out_body(headless, &mut response);
     Ok(response.map(|body| Delivered::new(body, call)))
+}
+
+/// Answers that have no body, whatever the handler gave them (RFC 9110 section 6.4.1). hyper sees
+/// to it over HTTP/1.1 only.
+fn leave_out_body(to_head: bool, response: &mut Response<Body>) {
+    let none = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !to_head && !none {
+        return;
+    }
+    if to_head
+        && !none
+        && !response.headers().contains_key(CONTENT_LENGTH)
+        && let Some(length) = response.body().size_hint().exact()
+        && length > 0
+    {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response.body_mut().take();
 }
 
 /// What the guard checks for HTTP/1.1, for protocols whose framing is beyond doubt.

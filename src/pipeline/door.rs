@@ -7,16 +7,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CONTENT_LENGTH;
 use http::{Method, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use rand::Rng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::call::{Body, Call, Connection, Door, ExtendedId, Reply};
+use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
 use crate::deployment::snapshot::Resolved;
 use crate::listener::{Handler, Refused};
 use crate::model::ids::NodeName;
+use crate::pipeline::fill::Chained;
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{Errand, Gateway, deliver, first_half, record, refusal, second_half};
 
@@ -65,7 +69,37 @@ async fn walk(
         Err(refusal) => return (None, Err(refusal)),
     };
     let resolved = errand.resolved.clone();
-    (Some(resolved), second_half(gateway, errand).await)
+    (Some(resolved), with_known_body(gateway, errand).await)
+}
+
+/// The second half, once it is known whether there is a body.
+///
+/// HTTP/2 and HTTP/3 may say that a request is over some time after its head, in a packet that can
+/// be late or lost. A method that usually has no body is not passed on with an empty stream: that
+/// would keep it from the cache, and the backend would see a chunked GET.
+async fn with_known_body(gateway: &Arc<Gateway>, mut errand: Errand) -> Result<Reply, Refusal> {
+    let head = &errand.call.head;
+    let usually_without =
+        matches!(head.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
+    if usually_without && !errand.body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH)
+    {
+        errand.body = begun(errand.body).await.map_err(refusal::of_request_body)?;
+    }
+    second_half(gateway, errand).await
+}
+
+/// Waits for the first bytes, or for the end.
+async fn begun(mut body: Body) -> Result<Body, BodyError> {
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            // HTTP/2 says the end in an empty frame.
+            Ok(first) if first.is_empty() => {}
+            Ok(first) => return Ok(Body::stream(Chained::new([first], body))),
+            // Trailers are the end.
+            Err(_) => return Ok(Body::Empty),
+        }
+    }
+    Ok(Body::Empty)
 }
 
 fn new_call(gateway: &Gateway, connection: Arc<Connection>, head: http::request::Parts) -> Call {

@@ -270,18 +270,18 @@ async fn collect(mut body: Body, limit: usize) -> Result<Collected, BodyError> {
 }
 
 /// Bytes already read, then the body they came from.
-struct Chained {
-    head: std::array::IntoIter<Bytes, 3>,
+pub(super) struct Chained<const N: usize> {
+    head: std::array::IntoIter<Bytes, N>,
     rest: Body,
 }
 
-impl Chained {
-    fn new(head: [Bytes; 3], rest: Body) -> Self {
+impl<const N: usize> Chained<N> {
+    pub(super) fn new(head: [Bytes; N], rest: Body) -> Self {
         Self { head: head.into_iter(), rest }
     }
 }
 
-impl http_body::Body for Chained {
+impl<const N: usize> http_body::Body for Chained<N> {
     type Data = Bytes;
     type Error = BodyError;
 

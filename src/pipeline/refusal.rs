@@ -314,6 +314,7 @@ impl From<TunnelError> for Refusal {
                 Type::IntegrationTimeout
             }
             TunnelError::Reset(ResetReason::BodyAborted) => Type::BadRequest,
+            TunnelError::RequestBody(body) => request_body(body),
             TunnelError::Reset(_) => Type::Internal,
             TunnelError::NotConnected | TunnelError::Stale | TunnelError::Lost(_) => {
                 Type::ServiceUnavailable
@@ -322,6 +323,11 @@ impl From<TunnelError> for Refusal {
         };
         Refusal::because(kind, err)
     }
+}
+
+/// A request whose body failed before anything was done with it.
+pub fn of_request_body(err: BodyError) -> Refusal {
+    Refusal::because(request_body(&err), err)
 }
 
 /// The client's body is at fault.

@@ -20,7 +20,9 @@ use crate::tunnel::frame::{self, FrameError, Kind, Report, Request};
 use crate::tunnel::gauges::{Gauges, OpenCall};
 use crate::tunnel::head::{BodyLength, CallHead, ReplyHead};
 use crate::tunnel::keep::Dialer;
-use crate::tunnel::stream::{AbortOnDrop, Receiver, Sender, TunnelBody, length_of, lost};
+use crate::tunnel::stream::{
+    AbortOnDrop, Receiver, SendError, Sender, TunnelBody, length_of, lost,
+};
 use crate::tunnel::{Event, TunnelError};
 
 /// How long a call waits for a connection that is being made.
@@ -268,18 +270,23 @@ impl Tunnel {
             receiver.frame().await
         } else {
             let mut sending = Box::pin(async move {
-                if let Err(error) = sender.message(out, body, &gauges).await {
+                let sent = sender.message(out, body, &gauges).await;
+                if let Err(error) = &sent {
                     tracing::debug!(%error, "A request body was not sent to its end.");
                 }
+                sent
             });
             let first = tokio::select! {
-                first = receiver.frame() => Some(first),
-                () = &mut sending => None,
+                first = receiver.frame() => Ok(first),
+                sent = &mut sending => Err(sent),
             };
             match first {
-                None => receiver.frame().await,
+                // Only here is it known what was wrong; the region just sees the body break off.
+                Err(Err(SendError::Body(error))) => return Err(TunnelError::RequestBody(error)),
+                // If the region does not want it, or is gone, the reply tells.
+                Err(_) => receiver.frame().await,
                 // The reply has begun and the request goes on: let it, on the caller's runtime.
-                Some(first) => {
+                Ok(first) => {
                     let task = self.0.tasks.on(Handle::current()).spawn(sending);
                     upload = Some(AbortOnDrop(task.abort_handle()));
                     first

@@ -59,6 +59,9 @@ pub enum TunnelError {
     Reset(ResetReason),
     #[error("the connection to the region was lost: {0}")]
     Lost(Arc<str>),
+    /// The body handed to the tunnel failed; the error is its own.
+    #[error("the request's body ended early: {0}")]
+    RequestBody(crate::call::BodyError),
     /// The region does not know the part the call was resolved with: refresh, then try once more.
     #[error("the region has another configuration")]
     Stale,

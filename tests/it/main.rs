@@ -6,7 +6,14 @@
 mod caching;
 mod command_line;
 mod deploy;
+mod doors;
 mod floorplan;
+mod membership;
+mod outages;
 mod process;
+mod protocols;
+mod purging;
+mod refusals;
+mod rollout;
 mod tour;
 mod world;

@@ -129,6 +129,13 @@ fn over_http1(host: &Host, request: Outgoing) -> Result<Request<RequestBody>, Cl
     if matches!(method, Method::POST | Method::PUT | Method::PATCH) && body.is_end_stream() {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
+    // hyper drops a body without a length from these unless it is told to send it.
+    if matches!(method, Method::GET | Method::HEAD)
+        && !body.is_end_stream()
+        && body.size_hint().exact().is_none()
+    {
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(path_and_query);
@@ -138,7 +145,8 @@ fn over_http1(host: &Host, request: Outgoing) -> Result<Request<RequestBody>, Cl
 
 /// The way back of `over_http1`.
 fn from_http1(request: Request<RequestBody>) -> Outgoing {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    head.headers.remove(header::TRANSFER_ENCODING);
     let path_and_query = head.uri.into_parts().path_and_query;
     Outgoing {
         method: head.method,

@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +29,7 @@ use tidegate::model::ids::{ApiId, StageName};
 use tidegate::net::clock::Clock;
 use tidegate::net::socket::Network;
 use tidegate::node::config::NodeConfig;
-use tidegate::node::identity::Authorities;
+use tidegate::node::identity::{Authorities, Identity};
 use tidegate::node::{self, Environment, Node};
 use tidegate::topology::{self, Overrides, Topology};
 use tokio::runtime::Handle;
@@ -84,7 +84,7 @@ paths:
       x-amazon-apigateway-integration:
         { type: http_proxy, httpMethod: GET, uri: "http://nowhere.test/" }
   /version:
-    get:
+    x-amazon-apigateway-any-method:
       x-amazon-apigateway-integration:
         { type: http_proxy, httpMethod: GET, uri: "http://10.0.2.1:8000/version/1" }
 "#;
@@ -118,6 +118,13 @@ impl Default for Shape {
 impl Shape {
     pub(crate) fn edges(edges: u8) -> Self {
         Self { edges, ..Self::default() }
+    }
+
+    /// The default API with another time to live.
+    pub(crate) fn ttl_seconds(mut self, ttl: u32) -> Self {
+        let cache = format!("enabled = true, ttl_seconds = {ttl}");
+        self.apis = self.apis.replace("enabled = true", &cache);
+        self
     }
 
     fn topology(&self) -> String {
@@ -218,13 +225,22 @@ impl<'w> Cluster<'w> {
         &self.clock
     }
 
+    /// Certificates of the cluster for a node that is not in its topology.
+    pub(crate) fn issue(&self, node: &NodeConfig, folder: &Path) -> Identity {
+        self.authorities.issue(node, folder, &self.clock).unwrap()
+    }
+
     /// The cluster's own folder; a node's data is in a folder of its name.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(crate) fn document(&self) -> PathBuf {
-        self.folder.path().join("shop.yaml")
+    /// Puts another text in the API document's place, as an editor does: all at once.
+    pub(crate) fn rewrite(&self, text: &str) {
+        let path = self.folder.path().join("shop.yaml");
+        let draft = path.with_extension("draft");
+        std::fs::write(&draft, text).unwrap();
+        std::fs::rename(&draft, &path).unwrap();
     }
 
     /// A node that runs.
@@ -258,6 +274,10 @@ impl<'w> Cluster<'w> {
 
     /// Waits until all running nodes serve the region's epoch and know of its newest purge.
     pub(crate) async fn settled(&self) {
+        self.until(SETTLES_WITHIN, "the region gossips", || {
+            own_status("region", &self.node("region")).is_some()
+        })
+        .await;
         let region = self.node("region").status();
         self.until(SETTLES_WITHIN, "the cluster settles", || {
             let nodes = self.nodes.borrow();
