@@ -76,6 +76,7 @@ impl Compiler {
         };
         Ok(Stage {
             api: api.id.clone(),
+            api_name: api.name.clone(),
             name: stage.name.clone(),
             deployment_id: deployment.deployment_id.clone(),
             hash,
@@ -150,7 +151,7 @@ fn settings<'d>(
     resource: &Resource,
     method: &Method,
 ) -> &'d MethodSettings {
-    let own = deployment.stage.methods.get(&settings_key(resource, method));
+    let own = deployment.stage.methods.get(&resource.method_key(method));
     own.unwrap_or(&deployment.stage.defaults)
 }
 
@@ -163,7 +164,7 @@ fn cache_rules(
     settings: &MethodSettings,
 ) -> Result<Option<CacheRules>, KeyError> {
     let is_get = method.http_method == "GET";
-    let own = deployment.stage.methods.contains_key(&settings_key(resource, method));
+    let own = deployment.stage.methods.contains_key(&resource.method_key(method));
     let wanted = match settings.caching_enabled {
         Some(enabled) => enabled && (own || is_get),
         None => is_get,
@@ -188,11 +189,6 @@ fn cache_rules(
         ttl_seconds: settings.cache_ttl_seconds,
         require_authorization: settings.require_authorization_for_cache_control,
     }))
-}
-
-/// `pets/{id}/GET`, as AWS names a method's settings.
-fn settings_key(resource: &Resource, method: &Method) -> String {
-    format!("{}/{}", resource.path.trim_start_matches('/'), method.http_method)
 }
 
 fn parameter_names(template: &str) -> Vec<String> {

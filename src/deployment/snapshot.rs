@@ -69,6 +69,8 @@ pub struct Mapping {
 #[derive(Debug)]
 pub struct Stage {
     pub api: ApiId,
+    /// For people: the definition's title, or the topology's name for it.
+    pub api_name: String,
     pub name: StageName,
     pub deployment_id: DeploymentId,
     pub hash: PartHash,

@@ -52,6 +52,8 @@ keys! {
     CacheDiskEntries = "cache.disk.entries",
     /// Listener addresses, separated by commas.
     ListenersPublic = "listeners.public",
+    /// Region: where PRIVATE APIs are served.
+    ListenersPrivate = "listeners.private",
     ListenersAdmin = "listeners.admin",
     ListenersTunnel = "listeners.tunnel",
     /// `up` or `down`: the edge's tunnel.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use async_compression::tokio::write::{GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -99,7 +99,9 @@ fn weight(parameters: &str) -> u16 {
 /// it. Reads at most `minimum` bytes ahead, and only where the length is not known.
 pub async fn compress_reply(mut reply: Reply, accepted: &HeaderMap, minimum: u64) -> Reply {
     let Some(coding) = negotiate(accepted) else { return reply };
-    if reply.headers.contains_key(header::CONTENT_ENCODING) {
+    // A part of a body is counted in bytes of the whole, which a coding would shift.
+    let partial = reply.status == StatusCode::PARTIAL_CONTENT;
+    if partial || reply.headers.contains_key(header::CONTENT_ENCODING) {
         return reply;
     }
     let hint = reply.body.size_hint();

@@ -78,13 +78,33 @@ impl fmt::Display for Plain<'_> {
     }
 }
 
-/// All problems found, in the order of the files; never empty.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// All problems found, in the order of the files; never empty as an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{}", list(found, *more))]
 pub struct Problems {
     pub found: Vec<Problem>,
     /// Problems beyond [`PROBLEMS_MAX`], not listed.
     pub more: usize,
+}
+
+impl Problems {
+    /// Those of one more file. A file that is named twice has each of its problems once.
+    pub fn extend(&mut self, other: Problems) {
+        for problem in other.found {
+            if !self.found.contains(&problem) {
+                self.found.push(problem);
+            }
+        }
+        self.more = self.more.saturating_add(other.more);
+    }
+
+    /// `Ok` when nothing was found.
+    ///
+    /// # Errors
+    /// The problems themselves.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.found.is_empty() && self.more == 0 { Ok(()) } else { Err(self) }
+    }
 }
 
 impl From<Problem> for Problems {
@@ -178,7 +198,10 @@ pub fn nearest(word: &str, known: &[&str]) -> Option<String> {
     let near = known
         .iter()
         .filter(|_| word.len() <= WORD_MAX)
-        .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), candidate), candidate))
+        .map(|candidate| {
+            let likeness = strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase());
+            (likeness, candidate)
+        })
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
     match near {
@@ -225,6 +248,7 @@ mod tests {
     #[test]
     fn the_nearest_key_is_named() {
         assert_eq!(nearest("tittle", &["title", "version"]).unwrap(), "did you mean `title`?");
+        assert_eq!(nearest("pet/GET", &["pets/GET"]).unwrap(), "did you mean `pets/GET`?");
         assert_eq!(nearest("zzz", &["a", "b"]).unwrap(), "known here: a, b");
         assert_eq!(nearest("zzz", &[]), None);
     }

@@ -30,6 +30,26 @@ pub enum EndpointType {
     Private,
 }
 
+impl EndpointType {
+    /// As AWS writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndpointType::Edge => "EDGE",
+            EndpointType::Regional => "REGIONAL",
+            EndpointType::Private => "PRIVATE",
+        }
+    }
+}
+
+impl RestApi {
+    /// The names of all methods as a stage's settings have them.
+    pub fn method_keys(&self) -> impl Iterator<Item = String> {
+        self.resources
+            .iter()
+            .flat_map(|resource| resource.methods.iter().map(|method| resource.method_key(method)))
+    }
+}
+
 /// One path of the resource tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
@@ -37,6 +57,13 @@ pub struct Resource {
     /// The template, such as `/pets/{id}` or `/{proxy+}`.
     pub path: String,
     pub methods: Vec<Method>,
+}
+
+impl Resource {
+    /// `pets/{id}/GET`, as AWS names a method's settings; the root's are `/GET`.
+    pub fn method_key(&self, method: &Method) -> String {
+        format!("{}/{}", self.path.trim_start_matches('/'), method.http_method)
+    }
 }
 
 /// One verb of a resource, or `ANY`.

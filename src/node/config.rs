@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use crate::admin::openapi;
 use crate::model::ids::{ApiId, NodeName};
-use crate::model::problem::Problems;
+use crate::model::problem::{Findings, Problems, nearest};
 use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, RestApi};
 use crate::model::stage::{BasePathMapping, Stage};
 
 /// The pet store's definition, which `up` serves when it is given no other.
 pub const PETSTORE: &str = include_str!("../../topology/petstore.yaml");
+/// Its name in what is said of it.
+const PETSTORE_FILE: &str = "petstore.yaml";
 
 /// One node of a topology.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +86,39 @@ pub struct RegionConfig {
     pub backends: BackendsConfig,
     /// Pairs of id and stage are unique.
     pub apis: Vec<ApiConfig>,
+}
+
+/// Which doors of a cluster are open to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doors {
+    pub edges: bool,
+    pub public: bool,
+    pub private: bool,
+}
+
+impl RegionConfig {
+    pub fn doors(&self) -> Doors {
+        Doors {
+            edges: self.tunnel.is_some(),
+            public: self.public.is_some(),
+            private: self.private.is_some(),
+        }
+    }
+}
+
+impl Doors {
+    /// What to do so that an API of this type is served to anybody; `None` where one can reach it.
+    pub fn remedy(self, endpoint_type: EndpointType) -> Option<&'static str> {
+        match endpoint_type {
+            // Without edges the region's public door serves these as well.
+            EndpointType::Edge if !self.edges && !self.public => Some("add an `[[edge]]`"),
+            EndpointType::Regional if !self.public => {
+                Some("switch the region's `public` listener on")
+            }
+            EndpointType::Private if !self.private => Some("give the region a `private` listener"),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -236,16 +271,45 @@ pub enum Document {
 }
 
 impl ApiConfig {
-    /// Reads the definition as it is now.
+    /// Reads the definition as it is now, and sees whether it fits what the topology says of it.
     ///
     /// # Errors
     /// All problems of the document, or why its file cannot be read.
-    pub fn load(&self, timeouts: &TimeoutsConfig) -> Result<RestApi, Problems> {
+    pub fn load(&self, timeouts: &TimeoutsConfig, doors: Doors) -> Result<RestApi, Problems> {
         let options = self.options(timeouts);
-        match &self.document {
-            Document::PetStore => openapi::read("petstore.yaml", PETSTORE.as_bytes(), &options),
+        let api = match &self.document {
+            Document::PetStore => openapi::read(PETSTORE_FILE, PETSTORE.as_bytes(), &options),
             Document::File(path) => openapi::read_file(path, &options),
+        }?;
+        self.fits(&api, doors)?;
+        Ok(api)
+    }
+
+    fn fits(&self, api: &RestApi, doors: Doors) -> Result<(), Problems> {
+        let file = match &self.document {
+            Document::PetStore => PETSTORE_FILE.to_owned(),
+            Document::File(path) => path.display().to_string(),
+        };
+        let findings = Findings::new(&file);
+        if let Some(remedy) = doors.remedy(api.endpoint_type) {
+            findings.add(
+                (0, 0),
+                "",
+                format!("the API is {}, and nothing listens for that", api.endpoint_type.as_str()),
+                Some(format!("in the topology, {remedy} or give the API another `endpoint_type`")),
+            );
         }
+        let known: Vec<String> = api.method_keys().collect();
+        for key in self.stage.methods.keys().filter(|key| !known.contains(key)) {
+            let words: Vec<&str> = known.iter().map(String::as_str).collect();
+            findings.add(
+                (0, 0),
+                "",
+                format!("the topology has settings for `{key}`, and the API has no such method"),
+                nearest(key, &words),
+            );
+        }
+        findings.into_result()
     }
 
     pub fn options(&self, timeouts: &TimeoutsConfig) -> openapi::Options {

@@ -16,7 +16,7 @@ use crate::model::ids::{ApiId, DeploymentId};
 use crate::model::problem::Problems;
 use crate::model::stage::StageDeployment;
 use crate::node::StartError;
-use crate::node::config::{ApiConfig, TimeoutsConfig};
+use crate::node::config::{ApiConfig, Doors, TimeoutsConfig};
 use crate::node::foundation::Core;
 use crate::store::StoreError;
 use crate::store::parts::Manifest;
@@ -25,18 +25,31 @@ use crate::tunnel::Push;
 /// How often files are looked at; editors write in bursts, so a change is seen whole.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Reads all definitions.
+/// Reads all definitions; the problems are those of all of them.
 pub(super) fn read(
     apis: &[ApiConfig],
     timeouts: &TimeoutsConfig,
+    doors: Doors,
 ) -> Result<Vec<StageDeployment>, Problems> {
-    apis.iter().map(|api| deployment(api, timeouts)).collect()
+    let mut deployments = Vec::with_capacity(apis.len());
+    let mut problems = Problems::default();
+    for api in apis {
+        match deployment(api, timeouts, doors) {
+            Ok(deployment) => deployments.push(deployment),
+            Err(found) => problems.extend(found),
+        }
+    }
+    problems.into_result().map(|()| deployments)
 }
 
-fn deployment(config: &ApiConfig, timeouts: &TimeoutsConfig) -> Result<StageDeployment, Problems> {
+fn deployment(
+    config: &ApiConfig,
+    timeouts: &TimeoutsConfig,
+    doors: Doors,
+) -> Result<StageDeployment, Problems> {
     let mut deployment = StageDeployment {
         deployment_id: DeploymentId::new(""),
-        api: config.load(timeouts)?,
+        api: config.load(timeouts, doors)?,
         stage: config.stage.clone(),
         domains: config.domains.clone(),
     };
@@ -101,7 +114,7 @@ fn stamp(path: &PathBuf) -> Stamp {
 }
 
 /// Starts the task that publishes changed documents.
-pub(super) fn watch(core: &Arc<Core>, apis: Vec<ApiConfig>) {
+pub(super) fn watch(core: &Arc<Core>, apis: Vec<ApiConfig>, doors: Doors) {
     let files: Vec<PathBuf> = apis.iter().filter_map(|api| api.file().map(PathBuf::from)).collect();
     if files.is_empty() {
         return;
@@ -123,7 +136,7 @@ pub(super) fn watch(core: &Arc<Core>, apis: Vec<ApiConfig>) {
             seen = now;
             let (core, apis) = (Arc::clone(&core), apis.clone());
             let reread = core.tasks.runtime().clone().spawn_blocking(move || {
-                reread(&core, &apis);
+                reread(&core, &apis, doors);
             });
             if reread.await.is_err() {
                 tracing::error!(
@@ -134,8 +147,8 @@ pub(super) fn watch(core: &Arc<Core>, apis: Vec<ApiConfig>) {
     });
 }
 
-fn reread(core: &Core, apis: &[ApiConfig]) {
-    let read = read(apis, &core.common.timeouts);
+fn reread(core: &Core, apis: &[ApiConfig], doors: Doors) {
+    let read = read(apis, &core.common.timeouts, doors);
     let published = match read {
         Err(problems) => Err(problems.to_string()),
         Ok(deployments) => publish(core, &deployments).map_err(|err| err.to_string()),

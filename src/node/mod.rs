@@ -125,6 +125,7 @@ pub async fn start(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiUrls {
     pub id: String,
+    pub name: String,
     pub stage: String,
     pub endpoint_type: &'static str,
     /// Host name of the API's own; clients add the port and the stage.

@@ -9,7 +9,6 @@ use rustls::server::WebPkiClientVerifier;
 use crate::admin::http::{self, Admin, AdminError, Confirmation, PurgeOutcome, PurgeRequest};
 use crate::admin::status::{ApiStatus, CacheFill, ClusterStatus, NodeStatus};
 use crate::gossip::{Key, NodeView};
-use crate::model::rest_api::EndpointType;
 use crate::node::config::CommonConfig;
 use crate::node::foundation::Core;
 use crate::node::{ApiUrls, StartError};
@@ -146,11 +145,8 @@ impl Core {
             .map(|stage| ApiUrls {
                 id: stage.api.as_str().to_owned(),
                 stage: stage.name.as_str().to_owned(),
-                endpoint_type: match stage.endpoint_type {
-                    EndpointType::Edge => "EDGE",
-                    EndpointType::Regional => "REGIONAL",
-                    EndpointType::Private => "PRIVATE",
-                },
+                name: stage.api_name.clone(),
+                endpoint_type: stage.endpoint_type.as_str(),
                 host: format!("{}.execute-api.{}.{}", stage.api, site.aws_region, site.domain),
                 example: stage.example_path(),
             })
@@ -160,24 +156,24 @@ impl Core {
     }
 
     fn api_status(&self, nodes: &[NodeView]) -> Vec<ApiStatus> {
-        let edge_doors: Vec<&str> = nodes
-            .iter()
-            .filter(|node| node.alive && node.get(Key::Role) == Some("edge"))
-            .filter_map(|node| node.get(Key::ListenersPublic))
-            .collect();
-        let port = |address: &str| address.rsplit_once(':').map(|(_, port)| port.to_owned());
-        let urls = |api: &ApiUrls| match api.endpoint_type {
-            "EDGE" => edge_doors.iter().filter_map(|door| port(door)).collect(),
-            _ => Vec::new(),
+        let alone = self.gateway.deployments.site().regional_only;
+        let doors = |role: &str, key| -> Vec<&str> {
+            let known = nodes.iter().filter(|node| node.alive && node.get(Key::Role) == Some(role));
+            known.filter_map(|node| node.get(key)?.rsplit_once(':')).map(|(_, port)| port).collect()
+        };
+        let doors = |api: &ApiUrls| match api.endpoint_type {
+            "EDGE" if !alone => doors("edge", Key::ListenersPublic),
+            "PRIVATE" => doors("region", Key::ListenersPrivate),
+            _ => doors("region", Key::ListenersPublic),
         };
         self.apis()
             .into_iter()
             .map(|api| ApiStatus {
-                urls: urls(&api)
+                urls: doors(&api)
                     .into_iter()
                     .map(|port| format!("https://{}:{port}/{}", api.host, api.stage))
                     .collect(),
-                name: api.id.clone(),
+                name: api.name,
                 id: api.id,
                 stage: api.stage,
                 endpoint_type: api.endpoint_type.to_owned(),

@@ -43,10 +43,11 @@ fn fill(
     environment: Environment,
     tasks: &Tasks,
 ) -> Result<Node, StartError> {
+    let doors = config.doors();
     let RegionConfig { common, public, private, plain, tunnel, backends, apis } = config;
     let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
     let apis = with_petstore(apis, &foundation)?;
-    let deployments = documents::read(&apis, &foundation.common.timeouts);
+    let deployments = documents::read(&apis, &foundation.common.timeouts, doors);
     let deployments = deployments.map_err(StartError::Documents)?;
 
     // Every port is taken before anything is served, so that a taken one is found at once.
@@ -63,7 +64,11 @@ fn fill(
     let integrations = Integrations::new(integration::Config::default(), client);
     let deployments_of_node = Arc::new(foundation.deployments());
     let gateway = foundation.gateway(deployments_of_node, Origin::Integration(integrations));
-    let gossip = foundation.gossip(vec![(Key::ListenersAdmin, admin_address.to_string())])?;
+    let mut said = vec![(Key::ListenersAdmin, admin_address.to_string())];
+    for (key, bound) in [(Key::ListenersPublic, &public), (Key::ListenersPrivate, &private)] {
+        said.extend(bound.as_ref().map(|bound| (key, bound.local_addr().to_string())));
+    }
+    let gossip = foundation.gossip(said)?;
     let edges = tunnel.map(|at| accept_edges(at, &gateway, &foundation)).transpose()?;
     let tunnel = edges.as_ref().map(Edges::local_addr);
     let listeners = named([("public", &public), ("private", &private), ("plain", &plain)]);
@@ -71,7 +76,7 @@ fn fill(
     let core = foundation.core(filled);
     documents::publish(&core, &deployments)?;
     core.announce();
-    documents::watch(&core, apis);
+    documents::watch(&core, apis, doors);
     gauges::watch(&core);
 
     let [public_at, private_at, plain_at] =

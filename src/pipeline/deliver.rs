@@ -5,13 +5,14 @@
 
 use std::fmt::Write as _;
 
-use http::header::{AGE, HeaderName, HeaderValue, SERVER, WARNING};
+use http::header::{AGE, CONTENT_LENGTH, HeaderName, HeaderValue, SERVER, WARNING};
+use http::{Method, StatusCode};
 
-use crate::call::{CacheStatus, Call, Reply};
+use crate::call::{Body, CacheStatus, Call, Reply};
 use crate::deployment::snapshot::Resolved;
 use crate::model::rest_api::EndpointType;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -23,10 +24,23 @@ pub fn finish(call: &Call, resolved: Option<&Resolved>, reply: &mut Reply) {
     let id = call.id.as_hyphenated().encode_lower(&mut id);
     insert(reply, REQUEST_ID, id.as_bytes());
     insert(reply, EXTENDED_REQUEST_ID, &call.extended_id.0);
+    if matches!(reply.body, Body::Empty) && may_have_body(&call.head.method, reply.status) {
+        reply.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     let Some(resolved) = resolved else { return };
     if resolved.stage.cache_headers && resolved.stage.endpoint_type == EndpointType::Edge {
         cache_headers(reply);
     }
+}
+
+/// Whether an empty body is the client's to count. HTTP/1.1 writes the length by itself; HTTP/2 and
+/// HTTP/3 only mark the end, but AWS says `Content-Length: 0` there as well. RFC 9110 section 8.6
+/// forbids it where there can be no body, and after HEAD it would speak of GET's.
+fn may_have_body(method: &Method, status: StatusCode) -> bool {
+    let bodiless = status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
+    !bodiless && *method != Method::HEAD
 }
 
 fn insert(reply: &mut Reply, name: HeaderName, value: &[u8]) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use rand::Rng;
@@ -19,6 +19,7 @@ use crate::auth::Caller;
 use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
 use crate::deployment::snapshot::Resolved;
 use crate::listener::{Handler, Refused};
+use crate::mapping::compression::compress_reply;
 use crate::model::ids::NodeName;
 use crate::pipeline::fill::Chained;
 use crate::pipeline::refusal::{Refusal, Type};
@@ -44,6 +45,11 @@ impl Handler for Clients {
         let call = Arc::new(new_call(gateway, connection, head));
         let (resolved, outcome) = walk(gateway, &call, body).await;
         let mut reply = outcome.unwrap_or_else(Refusal::into_reply);
+        let stage = resolved.as_ref().map(|resolved| &resolved.stage);
+        if let Some(minimum) = stage.and_then(|stage| stage.minimum_compression_size) {
+            let compressed = compress_reply(reply, &call.head.headers, u64::from(minimum));
+            reply = Box::pin(compressed).await;
+        }
         deliver::finish(&call, resolved.as_ref(), &mut reply);
         record::deliver(gateway, call, resolved, reply)
     }
@@ -108,13 +114,25 @@ fn new_call(gateway: &Gateway, connection: Arc<Connection>, head: http::request:
     let (id, extended) = random.split_at(16);
     let mut bytes = [0_u8; 16];
     bytes.copy_from_slice(id);
+    let own = uuid::Builder::from_random_bytes(bytes).into_uuid();
     Call {
-        id: uuid::Builder::from_random_bytes(bytes).into_uuid(),
+        id: head.headers.get(deliver::REQUEST_ID).and_then(clients_id).unwrap_or(own),
         extended_id: extended_id(extended),
         received_at: gateway.clock.now(),
         connection,
         head,
     }
+}
+
+/// A client may name its request, as long as the name is a UUID.
+/// AWS: API Gateway Developer Guide, "Variables for access logging for API Gateway" (`requestId`).
+pub(super) fn clients_id(value: &HeaderValue) -> Option<Uuid> {
+    let bytes = value.as_bytes();
+    // The other forms that the parser knows (braces, without hyphens) are not AWS's.
+    if bytes.len() != uuid::fmt::Hyphenated::LENGTH {
+        return None;
+    }
+    Uuid::try_parse_ascii(bytes).ok()
 }
 
 /// Clients that cannot send every verb name it in a header, and AWS resolves the method it names.

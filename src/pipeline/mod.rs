@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::auth::{Auth, Caller, Verdict};
 use crate::cache::fill::Lookup;
 use crate::cache::tiers::ResponseCache;
-use crate::call::{Body, Call, Reply};
+use crate::call::{Body, Call, Door, Reply};
 use crate::deployment::Deployments;
 use crate::deployment::snapshot::Resolved;
 use crate::limits::Limits;
@@ -86,6 +86,8 @@ async fn second_half(gateway: &Arc<Gateway>, errand: Errand) -> Result<Reply, Re
     }
     let wants_fresh = asks_for_fresh(&errand.call);
     let refused = wants_fresh && rules.require_authorization;
+    // Said to the client by its own door alone: what crosses the tunnel may be kept there.
+    let warn = refused && !matches!(errand.call.connection.door, Door::Tunnel { .. });
     let (call, resolved) = (&*errand.call, &errand.resolved);
     let lookup = fill::look_up(gateway, call, resolved, rules, wants_fresh && !refused).await;
     let mut reply = match lookup {
@@ -97,7 +99,7 @@ async fn second_half(gateway: &Arc<Gateway>, errand: Errand) -> Result<Reply, Re
             Err(Refusal::because(Type::ServiceUnavailable, "too many wait for one answer"))
         }
     }?;
-    if refused {
+    if warn {
         deliver::warn_of_ignored_cache_control(&mut reply);
     }
     Ok(reply)

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::{Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use uuid::Uuid;
 
 use crate::call::{Body, BodyError, CacheStatus, Call, IntegrationReport, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, Resolved};
-use crate::model::rest_api::EndpointType;
-use crate::pipeline::Gateway;
+use crate::pipeline::{Gateway, deliver, door};
 use crate::telemetry::access_log::{AccessLogs, Record};
 use crate::telemetry::metrics::{Measurement, Metrics, StageMeter};
 
@@ -121,7 +121,7 @@ fn entry<'r>(
     let route = resolved.route();
     let header = |name: &str| call.head.headers.get(name).map(http::HeaderValue::as_bytes);
     Record {
-        request_id: call.id,
+        request_id: logged_id(call),
         extended_request_id: call.extended_id,
         received_at: call.received_at,
         http_method: call.head.method.as_str(),
@@ -138,11 +138,7 @@ fn entry<'r>(
         api_id: stage.api.as_str(),
         stage: stage.name.as_str(),
         deployment_id: stage.deployment_id.as_str(),
-        endpoint_type: match stage.endpoint_type {
-            EndpointType::Edge => "EDGE",
-            EndpointType::Regional => "REGIONAL",
-            EndpointType::Private => "PRIVATE",
-        },
+        endpoint_type: stage.endpoint_type.as_str(),
         source_ip: call.connection.peer.ip(),
         identity: Default::default(),
         tls_version: call.connection.tls_version,
@@ -152,6 +148,14 @@ fn entry<'r>(
         response_latency_ms,
         integration: outcome.integration.as_ref(),
         refusal: outcome.refusal.as_ref(),
+    }
+}
+
+/// The call's id, unless the client wished for one that could not be had.
+fn logged_id(call: &Call) -> Option<Uuid> {
+    match call.head.headers.get(deliver::REQUEST_ID) {
+        Some(wished) => door::clients_id(wished),
+        None => Some(call.id),
     }
 }
 

@@ -160,11 +160,11 @@ pub fn check(path: &Path) -> Result<(), Problems> {
         return openapi::read_file(path, &options).map(|_| ());
     }
     let topology = read(path, &Overrides::default())?;
-    let mut problems = Problems { found: Vec::new(), more: 0 };
+    let mut problems = Problems::default();
     for api in &topology.region.apis {
-        if let Err(found) = api.load(&topology.region.common.timeouts) {
-            problems.found.extend(found.found);
-            problems.more += found.more;
+        let loaded = api.load(&topology.region.common.timeouts, topology.region.doors());
+        if let Err(found) = loaded {
+            problems.extend(found);
         }
     }
     let common = &topology.region.common;
@@ -176,7 +176,7 @@ pub fn check(path: &Path) -> Result<(), Problems> {
             problems.found.push(Problem::of_file(&file, format!("cannot be read: {err}")));
         }
     }
-    if problems.found.is_empty() { Ok(()) } else { Err(problems) }
+    problems.into_result()
 }
 
 #[cfg(test)]

@@ -357,22 +357,23 @@ fn assemble(
     Topology { region, edges }
 }
 
-/// An endpoint type whose door is nowhere open serves nobody.
+/// An endpoint type whose door is nowhere open serves nobody. What a definition says of its type is
+/// seen when it is loaded.
 fn reachable(at: &At<'_>, topology: &Topology) {
+    let doors = topology.region.doors();
     for api in &topology.region.apis {
-        let (door, remedy) = match api.endpoint_type {
-            Some(EndpointType::Edge) if topology.edges.is_empty() => ("EDGE", "add an `[[edge]]`"),
-            Some(EndpointType::Regional) if topology.region.public.is_none() => {
-                ("REGIONAL", "switch the region's `public` listener on")
-            }
-            Some(EndpointType::Private) if topology.region.private.is_none() => {
-                ("PRIVATE", "give the region a `private` listener")
-            }
-            _ => continue,
+        let Some(endpoint_type) = api.endpoint_type else { continue };
+        let remedy = match endpoint_type {
+            // Asked for by name, it is more likely a slip than a wish to be served by the region.
+            EndpointType::Edge if topology.edges.is_empty() => Some("add an `[[edge]]`"),
+            other => doors.remedy(other),
         };
-        at.problem(
-            format!("API `{}` is {door}, and nothing listens for that", api.label),
-            Some(remedy.to_owned()),
-        );
+        if let Some(remedy) = remedy {
+            let door = endpoint_type.as_str();
+            at.problem(
+                format!("API `{}` is {door}, and nothing listens for that", api.label),
+                Some(remedy.to_owned()),
+            );
+        }
     }
 }

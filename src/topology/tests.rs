@@ -113,7 +113,10 @@ fn the_bundled_topology_is_what_the_documents_promise() {
     assert_eq!(api.stage.methods["pets/{petId}/GET"].cache_ttl_seconds, 300);
     assert_eq!(api.stage.methods["health/GET"].caching_enabled, Some(false));
     assert_eq!(api.stage.methods["health/GET"].cache_ttl_seconds, 60);
-    assert_eq!(api.load(&region.common.timeouts).unwrap().endpoint_type, EndpointType::Edge);
+    assert_eq!(
+        api.load(&region.common.timeouts, region.doors()).unwrap().endpoint_type,
+        EndpointType::Edge
+    );
 }
 
 /// The defaults are those of the bundled file: writing them out changes nothing.
@@ -431,4 +434,45 @@ proptest! {
             .collect();
         drop(with(&text, &Overrides::default()));
     }
+}
+
+/// What only the definition says is seen when it is read: all of it, at once.
+#[test]
+fn check_sees_whether_definition_and_topology_fit() {
+    const MOCK: &str = "      responses: { \"200\": { description: x } }
+      x-amazon-apigateway-integration:
+        type: mock
+        requestTemplates: { application/json: '{\"statusCode\": 200}' }
+        responses: { default: { statusCode: \"200\" } }
+";
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    let document = |title: &str, kind: &str| {
+        format!(
+            "openapi: 3.0.1\ninfo: {{ title: {title}, version: \"1\" }}\n\
+             servers: [{{ x-amazon-apigateway-endpoint-configuration: {{ types: [{kind}] }} }}]\n\
+             paths:\n  /pets:\n    get:\n{MOCK}"
+        )
+    };
+    write("closed.yaml", document("closed", "PRIVATE"));
+    write("open.yaml", document("open", "REGIONAL"));
+    let topology = "[region]\n[[api]]\ndocument = \"closed.yaml\"\n\
+                    [[api]]\ndocument = \"open.yaml\"\n\
+                    [api.cache.methods]\n\"pet/GET\" = { ttl_seconds = 1 }\n";
+    write("t.toml", topology.to_owned());
+    let file = folder.path().join("t.toml");
+    let text = check(&file).unwrap_err().to_string();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        text.contains("closed.yaml: the API is PRIVATE, and nothing listens for that"),
+        "{text}"
+    );
+    assert!(text.contains("give the region a `private` listener"), "{text}");
+    assert!(text.contains("open.yaml: the topology has settings for `pet/GET`"), "{text}");
+    assert!(text.contains("did you mean `pets/GET`?"), "{text}");
+
+    let listeners = "[region.listeners]\nprivate = \"127.0.0.1:8441\"\n";
+    let mended = topology.replace("\"pet/GET\"", "\"pets/GET\"") + listeners;
+    write("t.toml", mended);
+    check(&file).unwrap();
 }

@@ -423,6 +423,25 @@ fn backend_uris() {
 }
 
 /// AWS: "Mock integrations for REST APIs"; leniency as recorded.
+/// Exports of CORS methods carry `"responseTemplates": {"application/json": ""}`.
+#[test]
+fn an_empty_response_template_is_none_to_mock_alone() {
+    let with = |kind: &str, template: &str| {
+        format!(
+            r#"{{"swagger": "2.0", "info": {{"title": "t"}}, "paths": {{"/a": {{"options": {{
+                "responses": {{"200": {{"description": "x"}}}},
+                "x-amazon-apigateway-integration": {{ {kind},
+                  "requestTemplates": {{"application/json": "{{\"statusCode\": 200}}"}},
+                  "responses": {{"default": {{"statusCode": "200",
+                    "responseTemplates": {{"application/json": "{template}"}}}}}}}}}}}}}}}}"#
+        )
+    };
+    good(&with(r#""type": "mock""#, ""));
+    refused(&with(r#""type": "mock""#, "{}"), &["a mapping template is not built yet"]);
+    let problems = bad(&with(r#""type": "http", "uri": "http://b/", "httpMethod": "GET""#, ""));
+    assert!(problems.iter().any(|text| text.contains("responses.default")), "{problems:?}");
+}
+
 #[test]
 fn constant_mock_templates() {
     for (template, status) in [

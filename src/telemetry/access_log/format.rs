@@ -282,6 +282,9 @@ const FAMILIES_WITHOUT_VALUE: &[&str] = &[
     "waf.",
 ];
 
+/// AWS: "Amazon API Gateway important notes": what the log says of an id that is no UUID.
+const REPLACED_REQUEST_ID: &[u8] = b"UUID_REPLACED_INVALID_REQUEST_ID";
+
 fn is_without_value(name: &str) -> bool {
     WITHOUT_VALUE.contains(&name)
         || FAMILIES_WITHOUT_VALUE.iter().any(|family| name.starts_with(family))
@@ -292,11 +295,14 @@ impl Variable {
     fn push(self, record: &Record<'_>, escaping: Escaping, line: &mut Vec<u8>) {
         let text = |text: &str, line: &mut Vec<u8>| escaping.push(text.as_bytes(), line);
         match self {
-            Variable::RequestId => {
-                let mut hyphenated = [0; uuid::fmt::Hyphenated::LENGTH];
-                let id = record.request_id.hyphenated().encode_lower(&mut hyphenated);
-                line.extend_from_slice(id.as_bytes());
-            }
+            Variable::RequestId => match record.request_id {
+                Some(id) => {
+                    let mut hyphenated = [0; uuid::fmt::Hyphenated::LENGTH];
+                    let id = id.hyphenated().encode_lower(&mut hyphenated);
+                    line.extend_from_slice(id.as_bytes());
+                }
+                None => line.extend_from_slice(REPLACED_REQUEST_ID),
+            },
             Variable::ExtendedRequestId => text(record.extended_request_id.as_str(), line),
             Variable::RequestTime => push_time(record.received_at, line),
             Variable::RequestTimeEpoch => push_number(record.received_at.as_millis(), line),

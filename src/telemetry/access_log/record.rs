@@ -12,7 +12,8 @@ use crate::net::clock::Timestamp;
 /// One finished call. Empty text means that the variable has no value and prints `-`.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    pub request_id: Uuid,
+    /// `None`: the client sent an `x-amzn-RequestId` that is no UUID.
+    pub request_id: Option<Uuid>,
     pub extended_request_id: ExtendedId,
     /// When the call came in: `requestTime`, `requestTimeEpoch`.
     pub received_at: Timestamp,
@@ -72,7 +73,7 @@ pub struct Identity<'a> {
 impl Default for Record<'_> {
     fn default() -> Self {
         Self {
-            request_id: Uuid::nil(),
+            request_id: Some(Uuid::nil()),
             extended_request_id: ExtendedId([b'='; 16]),
             received_at: Timestamp::from_millis(0),
             http_method: "",

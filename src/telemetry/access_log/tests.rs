@@ -18,7 +18,7 @@ const INTEGRATION: IntegrationReport = IntegrationReport { status: 201, latency_
 
 fn record() -> Record<'static> {
     Record {
-        request_id: Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef),
+        request_id: Some(Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef)),
         extended_request_id: ExtendedId(*b"cXNV7F7iPHcFoDA="),
         received_at: Timestamp::from_millis(1_700_000_000_123),
         http_method: "GET",
@@ -421,4 +421,14 @@ async fn a_log_nobody_names_is_closed_after_its_last_line() {
     logs.flush();
     assert!(weak.upgrade().is_none());
     assert_eq!(fs::read_to_string(folder.path().join("access.log")).unwrap().lines().count(), 1);
+}
+
+/// AWS: "Important notes": an `x-amzn-RequestId` that is no UUID.
+#[test]
+fn an_invalid_request_id_is_named_so() {
+    let record = Record { request_id: None, ..record() };
+    let format = Format::compile("$context.requestId $context.status").unwrap();
+    let mut line = Vec::new();
+    format.render(&record, &mut line);
+    assert!(line.starts_with(b"UUID_REPLACED_INVALID_REQUEST_ID "));
 }
