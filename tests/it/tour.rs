@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 
-use crate::process::{PATIENCE, Running, is_free, port_base, program};
+use crate::process::{PATIENCE, Running, is_free, port_base, program, run};
 
 /// Of the README's default topology, with the place each gets behind `--port-base`.
 const PORTS: [(u16, u16); 8] =
@@ -194,6 +194,19 @@ fn interrupt(up: &mut Running) {
 fn script(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The topology for three machines is one that `tidegate check` accepts.
+#[test]
+fn the_topology_of_the_readme_is_sound() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("README.md")).unwrap();
+    let text = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("cluster.toml"), text).unwrap();
+    fs::copy(root.join("topology/petstore.yaml"), folder.path().join("shop.yaml")).unwrap();
+    let ended = run(folder.path(), &["check", "cluster.toml"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "cluster.toml: ok\n"), "{ended:?}");
 }
 
 #[test]
