@@ -9,9 +9,9 @@
 //! What foyer drops under load (its queues are bounded) is simply not cached on disk. Purges
 //! delete nothing, they are compared at read time, and blocks are reused oldest first.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,6 +50,8 @@ const FAILURES_WITHIN: Duration = Duration::from_secs(10);
 const BREAK: Duration = Duration::from_secs(30);
 /// How long closing may flush.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// Mode of the folder that holds the answers.
+const OWNER_ONLY: u32 = 0o700;
 /// Content of the file `format`; block files of another layout or size are wiped.
 const FORMAT: &str = "tidegate disk cache 1";
 
@@ -316,6 +318,8 @@ impl Disk {
             fs::create_dir_all(&blocks).map_err(io(&blocks))?;
             fs::write(&format_path, wanted).map_err(io(&format_path))?;
         }
+        // Answers may be meant for one caller only, and the engine's files are open to all.
+        fs::set_permissions(&blocks, Permissions::from_mode(OWNER_ONLY)).map_err(io(&blocks))?;
         Ok(lock)
     }
 

@@ -99,7 +99,7 @@ impl PurgeLog {
     /// one is kept beside it as `….damaged`.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         match files::read_bounded(path, LOG_BYTES_MAX.saturating_mul(2)) {
-            Ok(None) => return Self::create(path, Uuid::new_v4(), Live::default()),
+            Ok(None) => return Self::begin(path),
             Ok(Some(bytes)) => {
                 if let Some(parsed) = parse(&bytes) {
                     return Self::resume(path, parsed);
@@ -115,7 +115,12 @@ impl PurgeLog {
         let damaged = path.with_added_extension("damaged");
         std::fs::rename(path, &damaged)
             .map_err(|source| StoreError::io("cannot set aside", path, source))?;
-        Self::create(path, Uuid::new_v4(), Live::default())
+        Self::begin(path)
+    }
+
+    /// A log of nobody's numbering yet, whose file was never seen before.
+    fn begin(path: &Path) -> Result<Self, StoreError> {
+        Self::create(path, Uuid::new_v4(), Uuid::new_v4(), Live::default())
     }
 
     /// Names the numbering; differs between any two sequencers.
@@ -162,7 +167,9 @@ impl PurgeLog {
                 live.add(record.clone());
             }
             live.head = live.head.max(batch.head);
-            *self = Self::create(&self.path, batch.log_id, live)?;
+            // The file is the same one: what is cached from here on may be trusted after a
+            // restart, and what was cached before names the former numbering.
+            *self = Self::create(&self.path, batch.log_id, self.instance, live)?;
             return Ok(Absorbed::Adopted(self.since(0)));
         }
         let head = self.head();
@@ -216,11 +223,10 @@ impl PurgeLog {
         Ok(())
     }
 
-    fn create(path: &Path, log_id: Uuid, live: Live) -> Result<Self, StoreError> {
+    fn create(path: &Path, log_id: Uuid, instance: Uuid, live: Live) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent() {
             files::create_folder(folder)?;
         }
-        let instance = Uuid::new_v4();
         let (file, bytes) = rewrite(path, &Head::of(log_id, instance, live.head), &live)?;
         let (path, lines) = (path.to_owned(), live.len());
         Ok(Self { path, file, bytes, lines, log_id, instance, live, poisoned: false })

@@ -168,6 +168,8 @@ fn an_edge_follows_the_region() {
     let folder = TempDir::new().unwrap();
     let mut region = PurgeLog::open(&folder.path().join("region")).unwrap();
     let mut edge = PurgeLog::open(&folder.path().join("edge")).unwrap();
+    // What an edge caches in its first hours must be found after its first restart.
+    let instance = edge.instance();
     region.append(stage("prod"), 1).unwrap();
 
     let batch = region.batch_since(edge.log_id(), edge.head());
@@ -183,6 +185,7 @@ fn an_edge_follows_the_region() {
     drop(edge);
     let edge = PurgeLog::open(&folder.path().join("edge")).unwrap();
     assert_eq!((edge.log_id(), edge.head()), (region.log_id(), 2));
+    assert_eq!(edge.instance(), instance);
 }
 
 #[test]

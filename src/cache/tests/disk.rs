@@ -2,6 +2,7 @@
 //! with a generous bound that only a defect reaches.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -52,6 +53,19 @@ async fn until(done: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it did not happen");
+}
+
+/// Other users of the machine must not read what callers were answered.
+#[tokio::test]
+async fn answers_on_disk_are_their_owners_alone() {
+    let folder = TempDir::new().unwrap();
+    written(folder.path(), 1).await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder.path().join("blocks")), 0o700);
+    // A folder that was made with other permissions is closed as well.
+    fs::set_permissions(folder.path().join("blocks"), fs::Permissions::from_mode(0o755)).unwrap();
+    drop(open(config(folder.path(), 1), &[]).await);
+    assert_eq!(mode(&folder.path().join("blocks")), 0o700);
 }
 
 /// Keeps some entries and closes in order.
