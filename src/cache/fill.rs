@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::cache::entry::{Answer, Entry, SharedReply};
+use crate::cache::entry::{Answer, Entry, SharedReply, own_headers};
 use crate::cache::key::KeyTemplate;
 use crate::cache::purge::{AsOf, Subject, canonical_path};
 use crate::cache::tiers::{Config, PASS_MAX, ResponseCache};
@@ -178,8 +179,8 @@ impl Place {
         let entry = Arc::new(Entry {
             key: fill.key.clone(),
             status: answer.status,
-            headers: answer.headers,
-            body: answer.body,
+            headers: own_headers(&answer.headers),
+            body: Bytes::copy_from_slice(&answer.body),
             stored_at: now,
             expires_at: now.plus(answer.ttl),
             age_at_store_seconds: answer.age_seconds,
