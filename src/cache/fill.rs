@@ -63,13 +63,18 @@ pub enum Waited {
 }
 
 impl ResponseCache {
-    /// Looks up a rendered key. `path` is the request's path below the stage, as sent. From memory
-    /// it answers without waiting; else it may read the disk once, for all askers of the key.
+    /// Looks up a rendered key in memory and, without an entry there, further.
     pub async fn look_up(&self, template: &KeyTemplate, key: &[u8], path: &str) -> Lookup {
-        let hash = self.0.hash(key);
-        if let Some(entry) = self.0.find(hash, key) {
-            return Lookup::Hit(entry);
+        match self.find_in_memory(key, self.0.clock.now()) {
+            Some(entry) => Lookup::Hit(entry),
+            None => self.look_further(template, key, path).await,
         }
+    }
+
+    /// Looks up a rendered key that `find_in_memory` had nothing for. `path` is the request's path
+    /// below the stage, as sent. It may read the disk once, for all askers of the key.
+    pub async fn look_further(&self, template: &KeyTemplate, key: &[u8], path: &str) -> Lookup {
+        let hash = self.0.hash(key);
         let place = match self.claim(hash, key, template, path, false) {
             Lookup::Miss(place) => place,
             settled => return settled,
