@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::call::{IntegrationReport, RefusalReport, Reply};
 use crate::model::ids::{ApiId, StageName};
@@ -74,6 +74,23 @@ pub(super) fn size_bytes(headers: &HeaderMap, body: &Bytes) -> usize {
         name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES
     };
     headers.iter().map(one).sum::<usize>() + body.len()
+}
+
+/// The headers with their values in one buffer of just their size. What comes from a connection is
+/// a slice of that connection's read buffer: an entry that kept such slices would keep buffers many
+/// times its own weight, and nobody would count them.
+pub(super) fn own_headers(headers: &HeaderMap) -> HeaderMap {
+    let all: Vec<u8> = headers.values().flat_map(|value| value.as_bytes()).copied().collect();
+    let mut rest = Bytes::from(all);
+    let mut own = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let bytes = rest.split_to(value.len());
+        // These bytes were a value before.
+        let Ok(mut copy) = HeaderValue::from_maybe_shared(bytes) else { continue };
+        copy.set_sensitive(value.is_sensitive());
+        own.append(name, copy);
+    }
+    own
 }
 
 /// An answer worth keeping, as the filler hands it over.

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::cache::entry::{Answer, Entry, SharedReply};
+use crate::cache::entry::{Answer, Entry, SharedReply, own_headers};
 use crate::cache::key::KeyTemplate;
 use crate::cache::purge::{AsOf, Subject, canonical_path};
 use crate::cache::tiers::{Config, PASS_MAX, ResponseCache};
@@ -60,13 +61,18 @@ pub enum Waited {
 }
 
 impl ResponseCache {
-    /// Looks up a rendered key. `path` is the request's path below the stage, as sent. From memory
-    /// it answers without waiting; else it may read the disk once, for all askers of the key.
+    /// Looks up a rendered key in memory and, without an entry there, further.
     pub async fn look_up(&self, template: &KeyTemplate, key: &[u8], path: &str) -> Lookup {
-        let hash = self.0.hash(key);
-        if let Some(entry) = self.0.find(hash, key) {
-            return Lookup::Hit(entry);
+        match self.find_in_memory(key, self.0.clock.now()) {
+            Some(entry) => Lookup::Hit(entry),
+            None => self.look_further(template, key, path).await,
         }
+    }
+
+    /// Looks up a rendered key that `find_in_memory` had nothing for. `path` is the request's path
+    /// below the stage, as sent. It may read the disk once, for all askers of the key.
+    pub async fn look_further(&self, template: &KeyTemplate, key: &[u8], path: &str) -> Lookup {
+        let hash = self.0.hash(key);
         let place = match self.claim(hash, key, template, path, false) {
             Lookup::Miss(place) => place,
             settled => return settled,
@@ -176,8 +182,8 @@ impl Place {
         let entry = Arc::new(Entry {
             key: fill.key.clone(),
             status: answer.status,
-            headers: answer.headers,
-            body: answer.body,
+            headers: own_headers(&answer.headers),
+            body: Bytes::copy_from_slice(&answer.body),
             stored_at: now,
             expires_at: now.plus(answer.ttl),
             age_at_store_seconds: answer.age_seconds,

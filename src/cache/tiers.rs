@@ -148,9 +148,9 @@ impl ResponseCache {
         cache
     }
 
-    /// A fresh, unpurged entry from memory. Never waits.
-    pub fn find_in_memory(&self, key: &[u8]) -> Option<Arc<Entry>> {
-        self.0.find(self.0.hash(key), key)
+    /// An unpurged entry from memory that is fresh at `now`. Never waits.
+    pub fn find_in_memory(&self, key: &[u8], now: Timestamp) -> Option<Arc<Entry>> {
+        self.0.find(self.0.hash(key), key, now)
     }
 
     /// Longest body it keeps, bytes.
@@ -210,8 +210,7 @@ impl Shared {
     }
 
     /// The thread's own table, then moka.
-    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<Arc<Entry>> {
-        let now = self.clock.now();
+    fn find(&self, hash: u64, key: &[u8], now: Timestamp) -> Option<Arc<Entry>> {
         let owner = self.owner();
         // What the table holds may be void when moka already has its successor.
         if let Some(entry) = front::get(owner, hash, key, now)

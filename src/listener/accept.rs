@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::call::Connection;
 use crate::listener::addresses::{Addresses, Ticket};
@@ -159,8 +161,8 @@ fn take_in<H: Handler>(
     }));
 }
 
-/// Serves one connection to its end. The phases are boxed, so that the memory of the handshake is
-/// given back when it is over.
+/// Serves one connection to its end. The phases are boxed, each at the place where it is made: an
+/// async function keeps room for what passes through it, and a connection idles for minutes.
 async fn serve<H: Handler>(
     front: Arc<Front<H>>,
     roll: Arc<Roll>,
@@ -170,7 +172,7 @@ async fn serve<H: Handler>(
     ticket: Ticket,
 ) -> Option<Ending> {
     let _ticket = ticket;
-    let mut connection = Connection {
+    let connection = Connection {
         door: front.config.door.clone(),
         peer,
         local: front.local,
@@ -178,31 +180,50 @@ async fn serve<H: Handler>(
         cipher_suite: "",
         sni: None,
     };
-    let Some(config) = front.tls.clone() else {
-        return Some(Box::pin(serve_http1(front, connection, stream, &roll)).await);
-    };
-    let stream = {
-        let _handshaking = Counted::new(&front.gauges, |gauges| &gauges.handshaking);
-        let accept = TlsAcceptor::from(config).accept(stream);
-        let shake = Box::pin(tokio::time::timeout(front.config.limits.header_timeout, accept));
-        tokio::select! {
-            shaken = shake => shaken,
-            () = stopped.cancelled() => return None,
+    let served = match front.tls.clone() {
+        None => serve_http1(front, connection, stream, roll),
+        Some(config) => {
+            let accept = Box::pin(TlsAcceptor::from(config).accept(stream));
+            let stream = shake(&front, accept, &stopped).await?;
+            over_tls(front, connection, stream, roll)
         }
     };
-    let Ok(Ok(stream)) = stream else {
+    Some(served.await)
+}
+
+/// The TLS handshake within its time.
+async fn shake<H>(
+    front: &Front<H>,
+    accept: Pin<Box<Accept<Stream>>>,
+    stopped: &tokio_util::sync::CancellationToken,
+) -> Option<Box<TlsStream<Stream>>> {
+    let _handshaking = Counted::new(&front.gauges, |gauges| &gauges.handshaking);
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(front.config.limits.header_timeout, accept) => shaken,
+        () = stopped.cancelled() => return None,
+    };
+    let Ok(Ok(stream)) = shaken else {
         front.gauges.handshakes_failed.fetch_add(1, Ordering::Relaxed);
         return None;
     };
+    Some(Box::new(stream))
+}
+
+fn over_tls<H: Handler>(
+    front: Arc<Front<H>>,
+    mut connection: Connection,
+    stream: Box<TlsStream<Stream>>,
+    roll: Arc<Roll>,
+) -> Served {
     let tls = stream.get_ref().1;
     connection.tls_version = tls.protocol_version().map_or("", version_name);
     connection.cipher_suite =
         tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("");
     connection.sni = tls.server_name().map(str::to_ascii_lowercase);
     if tls.alpn_protocol() == Some(b"h2") {
-        Some(Box::pin(serve_http2(front, connection, stream, &roll)).await)
+        serve_http2(front, connection, stream, roll)
     } else {
-        Some(Box::pin(serve_http1(front, connection, stream, &roll)).await)
+        serve_http1(front, connection, stream, roll)
     }
 }
 
@@ -215,17 +236,20 @@ fn version_name(version: rustls::ProtocolVersion) -> &'static str {
     }
 }
 
-async fn serve_http1<H, S>(
+/// A connection being served.
+type Served = Pin<Box<dyn Future<Output = Ending> + Send>>;
+
+fn serve_http1<H, S>(
     front: Arc<Front<H>>,
     connection: Connection,
     stream: S,
-    roll: &Roll,
-) -> Ending
+    roll: Arc<Roll>,
+) -> Served
 where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let _open = Counted::new(&front.gauges, |gauges| &gauges.open_http1);
+    let open = Counted::new(&front.gauges, |gauges| &gauges.open_http1);
     let vitals = Arc::new(Vitals::default());
     let limits = &front.config.limits;
     let head_limits = HeadLimits {
@@ -239,25 +263,28 @@ where
         connection: Arc::new(connection),
         vitals: vitals.clone(),
     });
-    let service = service_fn(move |request| service::http1(session.clone(), request));
+    let service = service_fn(move |request| service::http1(&session, request));
     // No timer: the watch keeps the deadlines. No pipeline_flush: it would buffer whole bodies.
     let served =
         http1::Builder::new().max_buf_size(READ_BUFFER_BYTES_MAX).serve_connection(stream, service);
-    let served = Finishing::new(served, |served| served.graceful_shutdown());
-    watch(served, &vitals, limits, roll).await
+    let served = Box::pin(Finishing::new(served, |served| served.graceful_shutdown()));
+    Box::pin(async move {
+        let _open = open;
+        watch(served, &vitals, &front.config.limits, &roll).await
+    })
 }
 
-async fn serve_http2<H, S>(
+fn serve_http2<H, S>(
     front: Arc<Front<H>>,
     connection: Connection,
     stream: S,
-    roll: &Roll,
-) -> Ending
+    roll: Arc<Roll>,
+) -> Served
 where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let _open = Counted::new(&front.gauges, |gauges| &gauges.open_http2);
+    let open = Counted::new(&front.gauges, |gauges| &gauges.open_http2);
     let vitals = Arc::new(Vitals::default());
     let limits = &front.config.limits;
     let session = Arc::new(Session {
@@ -265,7 +292,7 @@ where
         connection: Arc::new(connection),
         vitals: vitals.clone(),
     });
-    let service = service_fn(move |request| service::http2(session.clone(), request));
+    let service = service_fn(move |request| service::http2(&session, request));
     let gather = GatherStream::new(stream, vitals.clone());
     let served = http2::Builder::new(OnThisRuntime(front.gauges.clone()))
         .timer(TokioTimer::new())
@@ -280,5 +307,9 @@ where
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(TokioIo::new(gather.handle()), service);
     let served = Finishing::new(served, |served| served.graceful_shutdown());
-    watch(gather.drive(served), &vitals, limits, roll).await
+    let served = Box::pin(gather.drive(served));
+    Box::pin(async move {
+        let _open = open;
+        watch(served, &vitals, &front.config.limits, &roll).await
+    })
 }

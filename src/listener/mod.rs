@@ -32,6 +32,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,18 +54,34 @@ const ALT_SVC_SECONDS: u32 = 86_400;
 
 /// What a listener does with requests.
 pub trait Handler: Clone + Send + Sync + 'static {
-    /// Answers one request. The future lives in the connection's memory as long as the connection
-    /// does (HTTP/1.1), so large and rare parts of it should be boxed.
+    /// Answers one request. A panic in here or in the answer's future costs this request only.
     ///
     /// HTTP/1.1 requests carry their authority in `Host`, HTTP/2 and HTTP/3 requests in the URI.
-    fn handle(
-        &self,
-        connection: Arc<Connection>,
-        request: Request<Body>,
-    ) -> impl Future<Output = Response<Body>> + Send;
+    fn handle(&self, connection: Arc<Connection>, request: Request<Body>) -> Answer;
 
     /// The reply to a request the listener refused; the connection closes after it.
     fn refuse(&self, connection: &Connection, reason: Refused) -> Response<Body>;
+}
+
+/// A handler's answer.
+///
+/// The two cases are kept apart because what waits is large and what need not wait is frequent: a
+/// future that may wait would be carried, and copied several times over, by every request that is
+/// answered at once, and its room would stay with every idle HTTP/1.1 connection.
+pub enum Answer {
+    /// There already.
+    Now(Response<Body>),
+    /// On its way.
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Answer::Now(_) => "Now",
+            Answer::Later(_) => "Later",
+        })
+    }
 }
 
 /// Why the listener refused a request.

@@ -1,13 +1,15 @@
 //! From hyper's request to the handler's reply: the last checks, one per protocol.
 //!
-//! Nothing here allocates for a request without a body. A panic of the handler is caught, counted
-//! and answered by [`Handler::refuse`].
+//! Nothing here allocates for a request without a body that is answered at once. A panic of the
+//! handler is caught, counted and answered by [`Handler::refuse`].
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use http::header::{ALT_SVC, CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING};
@@ -20,7 +22,7 @@ use crate::listener::accept::Front;
 use crate::listener::body::{Bounded, Delivered, InFlight};
 use crate::listener::head::{FIELDS_MAX, REFUSED_METHOD, is_authority};
 use crate::listener::watch::Vitals;
-use crate::listener::{Gauges, Handler, Limits, Refused, Speaks};
+use crate::listener::{Answer, Gauges, Handler, Limits, Refused, Speaks};
 
 /// What the requests of one connection share.
 pub(super) struct Session<H> {
@@ -30,16 +32,31 @@ pub(super) struct Session<H> {
 }
 
 impl<H: Handler> Session<H> {
+    /// Asks the handler and contains its panics. What waits goes through `settle`.
+    fn ask(&self, request: Request<Body>) -> Answer {
+        let handle = || self.front.handler.handle(self.connection.clone(), request);
+        catch_unwind(AssertUnwindSafe(handle)).unwrap_or_else(|_| Answer::Now(self.panicked()))
+    }
+
+    async fn settle(
+        &self,
+        answer: Pin<Box<dyn Future<Output = Response<Body>> + Send>>,
+    ) -> Response<Body> {
+        let settled = AssertUnwindSafe(answer).catch_unwind().await;
+        settled.unwrap_or_else(|_| self.panicked())
+    }
+
     /// Runs the handler and contains its panics.
     pub(super) async fn call(&self, request: Request<Body>) -> Response<Body> {
-        let call = self.front.handler.handle(self.connection.clone(), request);
-        match AssertUnwindSafe(call).catch_unwind().await {
-            Ok(response) => response,
-            Err(_) => {
-                self.front.gauges.panicked();
-                self.refuse(Refused::Panicked)
-            }
+        match self.ask(request) {
+            Answer::Now(response) => response,
+            Answer::Later(answer) => self.settle(answer).await,
         }
+    }
+
+    fn panicked(&self) -> Response<Body> {
+        self.front.gauges.panicked();
+        self.refuse(Refused::Panicked)
     }
 
     pub(super) fn refuse(&self, reason: Refused) -> Response<Body> {
@@ -55,11 +72,40 @@ impl<H: Handler> Session<H> {
     }
 }
 
+/// What hyper waits for: a response, mostly there at once. Small, because HTTP/2 copies it several
+/// times and HTTP/1.1 keeps its room.
+pub(super) enum Replying<B> {
+    Now(Option<Response<B>>),
+    Later(Pin<Box<dyn Future<Output = Response<B>> + Send>>),
+}
+
+impl<B> Replying<B> {
+    fn now(response: Response<B>) -> Self {
+        Replying::Now(Some(response))
+    }
+}
+
+// A response that is there is moved, never pinned.
+impl<B> Unpin for Replying<B> {}
+
+impl<B> Future for Replying<B> {
+    type Output = Result<Response<B>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Replying::Now(response) => {
+                response.take().map_or(Poll::Pending, |there| Poll::Ready(Ok(there)))
+            }
+            Replying::Later(response) => response.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
 /// Answers one HTTP/1.1 request; the guard has checked its head.
-pub(super) async fn http1<H: Handler>(
-    session: Arc<Session<H>>,
+pub(super) fn http1<H: Handler>(
+    session: &Arc<Session<H>>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> Replying<Body> {
     if request.method().as_str() == REFUSED_METHOD {
         let reason = session.vitals.refused.get().copied();
         let reason = reason.unwrap_or(Refused::Malformed("request"));
@@ -68,12 +114,12 @@ pub(super) async fn http1<H: Handler>(
             _ => session.refuse(reason),
         };
         close(&mut response);
-        return Ok(response);
+        return Replying::now(response);
     }
     if let Speaks::RedirectTo(port) = session.front.config.speaks {
         let mut response = redirect(&request, port);
         close(&mut response);
-        return Ok(response);
+        return Replying::now(response);
     }
     let (parts, body) = request.into_parts();
     let limits = &session.front.config.limits;
@@ -87,42 +133,60 @@ pub(super) async fn http1<H: Handler>(
         chunked = true;
         Body::stream(Bounded::new(body, limits.body_bytes, limits.body_stall, None))
     };
-    let mut response = session.call(Request::from_parts(parts, body)).await;
-    if chunked && session.vitals.refused.get().is_some() {
-        // The body broke its framing, so nothing behind it can be read.
-        close(&mut response);
+    let finish = move |session: &Session<H>, mut response: Response<Body>| {
+        if chunked && session.vitals.refused.get().is_some() {
+            // The body broke its framing, so nothing behind it can be read.
+            close(&mut response);
+        }
+        session.offer_http3(&mut response);
+        response
+    };
+    match session.ask(Request::from_parts(parts, body)) {
+        Answer::Now(response) => Replying::now(finish(session, response)),
+        Answer::Later(answer) => {
+            let session = Arc::clone(session);
+            Replying::Later(Box::pin(async move {
+                let response = session.settle(answer).await;
+                finish(&session, response)
+            }))
+        }
     }
-    session.offer_http3(&mut response);
-    Ok(response)
 }
 
 /// Answers one HTTP/2 request.
-pub(super) async fn http2<H: Handler>(
-    session: Arc<Session<H>>,
+pub(super) fn http2<H: Handler>(
+    session: &Arc<Session<H>>,
     request: Request<Incoming>,
-) -> Result<Response<Delivered>, Infallible> {
+) -> Replying<Delivered> {
     let call = InFlight::new(session.vitals.clone());
     let (parts, body) = request.into_parts();
     let limits = &session.front.config.limits;
-    let headless = parts.method == Method::HEAD;
-    let mut response = match check(&parts, limits) {
-        Err(reason) => {
-            session.vitals.closing.store(true, Ordering::Relaxed);
-            session.refuse(reason)
-        }
-        Ok(()) => {
-            let body = if body.is_end_stream() {
-                Body::Empty
-            } else {
-                // h2 compares the length with the declared one.
-                Body::stream(Bounded::new(body, limits.body_bytes, limits.body_stall, None))
-            };
-            session.call(Request::from_parts(parts, body)).await
-        }
+    let to_head = parts.method == Method::HEAD;
+    let finish = move |session: &Session<H>, mut response: Response<Body>| {
+        session.offer_http3(&mut response);
+        leave_out_body(to_head, &mut response);
+        response.map(|body| Delivered::new(body, call))
     };
-    session.offer_http3(&mut response);
-    leave_out_body(headless, &mut response);
-    Ok(response.map(|body| Delivered::new(body, call)))
+    if let Err(reason) = check(&parts, limits) {
+        session.vitals.closing.store(true, Ordering::Relaxed);
+        return Replying::now(finish(session, session.refuse(reason)));
+    }
+    let body = if body.is_end_stream() {
+        Body::Empty
+    } else {
+        // h2 compares the length with the declared one.
+        Body::stream(Bounded::new(body, limits.body_bytes, limits.body_stall, None))
+    };
+    match session.ask(Request::from_parts(parts, body)) {
+        Answer::Now(response) => Replying::now(finish(session, response)),
+        Answer::Later(answer) => {
+            let session = Arc::clone(session);
+            Replying::Later(Box::pin(async move {
+                let response = session.settle(answer).await;
+                finish(&session, response)
+            }))
+        }
+    }
 }
 
 /// Answers that have no body, whatever the handler gave them (RFC 9110 section 6.4.1). hyper sees
@@ -271,10 +335,12 @@ where
     #[allow(clippy::disallowed_methods, reason = "the stream ends with its tracked connection")]
     fn execute(&self, future: F) {
         let gauges = self.0.clone();
-        drop(tokio::spawn(async move {
-            if AssertUnwindSafe(future).catch_unwind().await.is_err() {
+        // Not an async block: that would hold the future twice, and a task is copied several times.
+        let contained = AssertUnwindSafe(future).catch_unwind().map(move |ended| {
+            if ended.is_err() {
                 gauges.panicked();
             }
-        }));
+        });
+        drop(tokio::spawn(contained));
     }
 }

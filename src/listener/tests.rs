@@ -44,7 +44,28 @@ impl Echo {
 }
 
 impl Handler for Echo {
-    async fn handle(&self, connection: Arc<Connection>, request: Request<Body>) -> Response<Body> {
+    fn handle(&self, connection: Arc<Connection>, request: Request<Body>) -> Answer {
+        if request.uri().path() == "/panic/at/once" {
+            panic!("as asked");
+        }
+        let echo = self.clone();
+        Answer::Later(Box::pin(async move { echo.answer(connection, request).await }))
+    }
+
+    fn refuse(&self, _: &Connection, reason: Refused) -> Response<Body> {
+        let mut response = Response::new(Body::Full(reason.to_string().into()));
+        *response.status_mut() = match reason {
+            Refused::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Refused::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refused::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        response
+    }
+}
+
+impl Echo {
+    async fn answer(&self, connection: Arc<Connection>, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let host = request.uri().authority().map(ToString::to_string);
         let host = host.or_else(|| Some(request.headers().get("host")?.to_str().ok()?.to_owned()));
@@ -83,17 +104,6 @@ impl Handler for Echo {
                 response
             }
         }
-    }
-
-    fn refuse(&self, _: &Connection, reason: Refused) -> Response<Body> {
-        let mut response = Response::new(Body::Full(reason.to_string().into()));
-        *response.status_mut() = match reason {
-            Refused::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
-            Refused::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Refused::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        response
     }
 }
 
@@ -329,7 +339,8 @@ async fn http3_refuses_and_contains_panics() {
         stream.recv_response().await.unwrap().status().as_u16()
     };
     assert_eq!(ask("/panic").await, 500);
-    assert_eq!(house.gauges.panics(), 1);
+    assert_eq!(ask("/panic/at/once").await, 500);
+    assert_eq!(house.gauges.panics(), 2);
     assert_eq!(ask("/a").await, 200);
     assert_eq!(ask(&format!("/{}", "x".repeat(11_000))).await, 414);
 }
@@ -438,21 +449,22 @@ async fn a_panic_costs_one_call() {
     let answer = house
         .say(
             b"GET /panic HTTP/1.1\r\nHost: h\r\n\r\n\
+              GET /panic/at/once HTTP/1.1\r\nHost: h\r\n\r\n\
               GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
         )
         .await;
-    assert_eq!(statuses(&answer), ["500", "200"], "{answer}");
-    assert_eq!(house.gauges.panics(), 1);
+    assert_eq!(statuses(&answer), ["500", "500", "200"], "{answer}");
+    assert_eq!(house.gauges.panics(), 2);
 
     let secure = house_with_http2_panic().await;
-    assert_eq!(secure, [500, 200]);
+    assert_eq!(secure, [500, 500, 200]);
 }
 
 async fn house_with_http2_panic() -> Vec<u16> {
     let house = house(HTTPS, Limits::default());
     let mut client = house.http2::<Empty<Bytes>>().await;
     let mut statuses = Vec::new();
-    for path in ["panic", "next"] {
+    for path in ["panic", "panic/at/once", "next"] {
         let request = Request::get(format!("https://localhost/{path}")).body(Empty::new());
         statuses.push(client.send_request(request.unwrap()).await.unwrap().status().as_u16());
     }

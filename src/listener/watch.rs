@@ -166,12 +166,11 @@ impl<C: Future, F: FnMut(Pin<&mut C>)> Graceful for Finishing<C, F> {
 
 /// Drives a connection to its end, keeping its deadlines.
 pub(super) async fn watch<C: Graceful>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     vitals: &Vitals,
     limits: &Limits,
     roll: &Roll,
 ) -> Ending {
-    let mut connection = pin!(connection);
     let mut since = Instant::now();
     let mut seen = vitals.situation();
     let mut timer = pin!(tokio::time::sleep_until(since + seen.allowed(limits)));

@@ -22,8 +22,8 @@ pub fn finish(call: &Call, resolved: Option<&Resolved>, reply: &mut Reply) {
     headers.remove(SERVER);
     let mut id = [0_u8; uuid::fmt::Hyphenated::LENGTH];
     let id = call.id.as_hyphenated().encode_lower(&mut id);
-    insert(reply, REQUEST_ID, id.as_bytes());
-    insert(reply, EXTENDED_REQUEST_ID, &call.extended_id.0);
+    insert_unique(reply, REQUEST_ID, id.as_bytes());
+    insert_unique(reply, EXTENDED_REQUEST_ID, &call.extended_id.0);
     if matches!(reply.body, Body::Empty) && may_have_body(&call.head.method, reply.status) {
         reply.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
@@ -45,6 +45,15 @@ fn may_have_body(method: &Method, status: StatusCode) -> bool {
 
 fn insert(reply: &mut Reply, name: HeaderName, value: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(value) {
+        reply.headers.insert(name, value);
+    }
+}
+
+/// For values that never come twice: they must not push what does out of HPACK's table, where h2
+/// would also compare each new one with all of its predecessors (RFC 7541 section 6.2.3).
+fn insert_unique(reply: &mut Reply, name: HeaderName, value: &[u8]) {
+    if let Ok(mut value) = HeaderValue::from_bytes(value) {
+        value.set_sensitive(true);
         reply.headers.insert(name, value);
     }
 }

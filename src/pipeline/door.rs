@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Response};
+use http::{HeaderName, HeaderValue, Method, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use rand::Rng;
@@ -18,12 +18,14 @@ use uuid::Uuid;
 use crate::auth::Caller;
 use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
 use crate::deployment::snapshot::Resolved;
-use crate::listener::{Handler, Refused};
+use crate::listener::{Answer, Handler, Refused};
 use crate::mapping::compression::compress_reply;
 use crate::model::ids::NodeName;
 use crate::pipeline::fill::Chained;
 use crate::pipeline::refusal::{Refusal, Type};
-use crate::pipeline::{Errand, Gateway, deliver, first_half, record, refusal, second_half};
+use crate::pipeline::{
+    Errand, Gateway, at_once, deliver, first_half, record, refusal, second_half,
+};
 
 /// Door 1: a client's request.
 #[derive(Clone, Debug)]
@@ -32,50 +34,52 @@ pub struct Clients {
 }
 
 impl Handler for Clients {
-    async fn handle(
-        &self,
-        connection: Arc<Connection>,
-        request: http::Request<Body>,
-    ) -> Response<Body> {
+    fn handle(&self, connection: Arc<Connection>, request: http::Request<Body>) -> Answer {
         let gateway = &self.gateway;
         let (mut head, body) = request.into_parts();
         if let Some(method) = overridden(&head) {
             head.method = method;
         }
         let call = Arc::new(new_call(gateway, connection, head));
-        let (resolved, outcome) = walk(gateway, &call, body).await;
-        let mut reply = outcome.unwrap_or_else(Refusal::into_reply);
-        let stage = resolved.as_ref().map(|resolved| &resolved.stage);
-        if let Some(minimum) = stage.and_then(|stage| stage.minimum_compression_size) {
-            let compressed = compress_reply(reply, &call.head.headers, u64::from(minimum));
-            reply = Box::pin(compressed).await;
+        let errand = match first_half(gateway, Arc::clone(&call), body) {
+            Ok(errand) => errand,
+            Err(refusal) => return Answer::Now(leave(gateway, call, None, refusal.into_reply())),
+        };
+        let minimum = errand.resolved.stage.minimum_compression_size;
+        if minimum.is_none()
+            && let Some(reply) = at_once(gateway, &errand)
+        {
+            return Answer::Now(leave(gateway, call, Some(errand.resolved), reply));
         }
-        deliver::finish(&call, resolved.as_ref(), &mut reply);
-        record::deliver(gateway, call, resolved, reply)
+        let gateway = Arc::clone(gateway);
+        Answer::Later(Box::pin(async move {
+            let resolved = errand.resolved.clone();
+            let outcome = with_known_body(&gateway, errand).await;
+            let mut reply = outcome.unwrap_or_else(Refusal::into_reply);
+            if let Some(minimum) = minimum {
+                reply = compress_reply(reply, &call.head.headers, u64::from(minimum)).await;
+            }
+            leave(&gateway, call, Some(resolved), reply)
+        }))
     }
 
     fn refuse(&self, connection: &Connection, reason: Refused) -> Response<Body> {
         let gateway = &self.gateway;
         let (head, ()) = http::Request::new(()).into_parts();
         let call = Arc::new(new_call(gateway, Arc::new(connection.clone()), head));
-        let mut reply = refusal::from_listener(reason).into_reply();
-        deliver::finish(&call, None, &mut reply);
-        record::deliver(gateway, call, None, reply)
+        leave(gateway, call, None, refusal::from_listener(reason).into_reply())
     }
 }
 
-/// The whole line; the route is handed back for the record.
-async fn walk(
+/// The end of the line: deliver and record.
+fn leave(
     gateway: &Arc<Gateway>,
-    call: &Arc<Call>,
-    body: Body,
-) -> (Option<Resolved>, Result<Reply, Refusal>) {
-    let errand = match first_half(gateway, Arc::clone(call), body) {
-        Ok(errand) => errand,
-        Err(refusal) => return (None, Err(refusal)),
-    };
-    let resolved = errand.resolved.clone();
-    (Some(resolved), with_known_body(gateway, errand).await)
+    call: Arc<Call>,
+    resolved: Option<Resolved>,
+    mut reply: Reply,
+) -> Response<Body> {
+    deliver::finish(&call, resolved.as_ref(), &mut reply);
+    record::deliver(gateway, call, resolved, reply)
 }
 
 /// The second half, once it is known whether there is a body.
@@ -138,7 +142,8 @@ pub(super) fn clients_id(value: &HeaderValue) -> Option<Uuid> {
 /// Clients that cannot send every verb name it in a header, and AWS resolves the method it names.
 /// AWS: API Gateway Developer Guide, "Amazon API Gateway important notes".
 fn overridden(head: &http::request::Parts) -> Option<Method> {
-    Method::from_bytes(head.headers.get("x-http-method-override")?.as_bytes()).ok()
+    const NAME: HeaderName = HeaderName::from_static("x-http-method-override");
+    Method::from_bytes(head.headers.get(&NAME)?.as_bytes()).ok()
 }
 
 /// 15 characters of URL-safe base64 and a `=`, as recorded: `cXNV7F7iPHcFoDA=`.

@@ -34,7 +34,20 @@ thread_local! {
     static KEY: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(KEY_BYTES));
 }
 
-/// Looks for a fresh answer, or for the right to fetch it.
+/// A fresh answer that is in memory.
+pub(super) fn in_memory(
+    gateway: &Gateway,
+    call: &Call,
+    resolved: &Resolved,
+    rules: &CacheRules,
+) -> Option<Arc<Entry>> {
+    let key = rendered(call, resolved, rules);
+    let found = gateway.cache.find_in_memory(&key, call.received_at);
+    KEY.set(key);
+    found
+}
+
+/// For a call that `in_memory` had nothing for: the right to fetch it, or what another fetched.
 pub(super) async fn look_up(
     gateway: &Gateway,
     call: &Call,
@@ -42,18 +55,24 @@ pub(super) async fn look_up(
     rules: &CacheRules,
     replace: bool,
 ) -> Lookup {
-    let mut key = KEY.take();
-    let head = &call.head;
-    let parameter = |name: &str| resolved.parameter(call, name);
-    rules.key.render(&mut key, parameter, head.uri.query(), &head.headers);
+    let key = rendered(call, resolved, rules);
     let path = resolved.path(call);
     let lookup = if replace {
         gateway.cache.look_up_replacing(&rules.key, &key, path)
     } else {
-        gateway.cache.look_up(&rules.key, &key, path).await
+        gateway.cache.look_further(&rules.key, &key, path).await
     };
     KEY.set(key);
     lookup
+}
+
+/// The call's key, in the thread's buffer.
+fn rendered(call: &Call, resolved: &Resolved, rules: &CacheRules) -> Vec<u8> {
+    let mut key = KEY.take();
+    let head = &call.head;
+    let parameter = |name: &str| resolved.parameter(call, name);
+    rules.key.render(&mut key, parameter, head.uri.query(), &head.headers);
+    key
 }
 
 /// The reply a stored entry gives at `now`.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, USER_AGENT};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
 use http::{Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use uuid::Uuid;
@@ -119,7 +119,8 @@ fn entry<'r>(
     let Outcome { call, .. } = outcome;
     let stage = &*resolved.stage;
     let route = resolved.route();
-    let header = |name: &str| call.head.headers.get(name).map(http::HeaderValue::as_bytes);
+    const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+    let header = |name: &HeaderName| call.head.headers.get(name).map(HeaderValue::as_bytes);
     Record {
         request_id: logged_id(call),
         extended_request_id: call.extended_id,
@@ -130,8 +131,8 @@ fn entry<'r>(
         resource_id: route.resource_id.as_str(),
         protocol: protocol(call.head.version),
         domain_name: snapshot::host(call),
-        user_agent: header(USER_AGENT.as_str()).unwrap_or_default(),
-        xray_trace_id: header("x-amzn-trace-id")
+        user_agent: header(&USER_AGENT).unwrap_or_default(),
+        xray_trace_id: header(&TRACE_ID)
             .and_then(|value| std::str::from_utf8(value).ok())
             .unwrap_or_default(),
         account_id,

@@ -91,7 +91,7 @@ async fn entries_outlive_the_process() {
     let counters = world.cache.counters();
     assert_eq!(counters.hits_disk.load(Ordering::Relaxed), 50);
     // Promoted: the second look needs no disk.
-    assert!(world.cache.find_in_memory(&key("/7")).is_some());
+    assert!(world.cache.find_in_memory(&key("/7"), world.clock.now()).is_some());
     world.clock.advance(Duration::from_secs(200));
     assert!(world.hit("/7").await.is_none(), "with the rest of its life, not a new one");
 }

@@ -1,6 +1,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderValue;
+
 use super::{answer, key, world, world_with};
 use crate::cache::tiers::Config;
 
@@ -15,7 +18,7 @@ async fn an_entry_is_fresh_until_its_time_is_over() {
     assert_eq!(entry.ttl_left(world.clock.now()), Duration::from_millis(1));
     world.clock.advance(Duration::from_millis(1));
     assert!(world.hit("/a").await.is_none());
-    assert!(world.cache.find_in_memory(&key("/a")).is_none());
+    assert!(world.cache.find_in_memory(&key("/a"), world.clock.now()).is_none());
 }
 
 #[tokio::test]
@@ -103,4 +106,22 @@ async fn a_successor_stored_by_another_thread_is_found() {
     .join()
     .unwrap();
     assert_eq!(world.hit("/a").await.unwrap().body, "new");
+}
+
+/// What a backend's connection read in one piece must not stay alive for the sake of an entry.
+#[tokio::test]
+async fn an_entry_holds_nothing_but_its_own_bytes() {
+    let world = world();
+    let read = Bytes::from(b"text/plain,body".repeat(1_000));
+    let place = world.place("/a").await;
+    let mut fetched = answer(&place, "", 300);
+    let value = HeaderValue::from_maybe_shared(read.slice(..10)).unwrap();
+    fetched.headers.insert("content-type", value.clone());
+    fetched.headers.append("content-type", value);
+    fetched.body = read.slice(11..15);
+    let entry = place.keep(fetched);
+    assert_eq!(entry.body, "body");
+    assert_eq!(entry.headers.get_all("content-type").iter().count(), 2);
+    assert_eq!(entry.headers["content-type"], "text/plain");
+    assert!(read.is_unique());
 }

@@ -1,0 +1,89 @@
+//! What the parts of a call cost, measured alone; `benches/README.md` has the budgets.
+//!
+//! `cargo bench` runs them, `cargo bench -- hit` one of them. One binary, because each would link
+//! the whole crate with optimisation across all of it.
+
+#![allow(clippy::unwrap_used, reason = "a bench that cannot be set up should stop")]
+
+mod gateway;
+mod tunnel;
+
+use divan::{Bencher, black_box};
+use gateway::World;
+use http::HeaderMap;
+use tidegate::cache::key::{KeySource, KeyTemplate};
+use tidegate::model::ids::{ApiId, StageName};
+use tokio::runtime::{Builder, Runtime};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    divan::main();
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A cached answer of 1 KiB: route, key, look-up, headers, metrics, access log.
+#[divan::bench]
+fn hit(bencher: Bencher<'_, '_>) {
+    let runtime = runtime();
+    let world = World::new(&runtime, 0);
+    assert_eq!(runtime.block_on(world.ask("/c/1k/hit")).len(), 1024);
+    bencher.bench_local(|| runtime.block_on(world.ask(black_box("/c/1k/hit"))));
+}
+
+/// An answer of 1 KiB from a backend on the loopback interface, the backend's own work included.
+#[divan::bench]
+fn miss(bencher: Bencher<'_, '_>) {
+    let runtime = runtime();
+    let world = World::new(&runtime, 0);
+    bencher.bench_local(|| runtime.block_on(world.ask(black_box("/p/1k/miss"))));
+}
+
+/// Host, stage and route of a call, from 10 routes to AWS's most and beyond.
+#[divan::bench(args = [10, 1_000, 10_000])]
+fn resolve(bencher: Bencher<'_, '_>, routes: usize) {
+    let runtime = runtime();
+    let world = World::new(&runtime, routes);
+    let call = world.call(&format!("/r/{}/x", routes / 2));
+    let deployments = &world.clients.gateway.deployments;
+    bencher.bench_local(|| deployments.resolve(black_box(&call)).unwrap());
+}
+
+/// A key of one path, one query and one header parameter.
+#[divan::bench]
+fn cache_key(bencher: Bencher<'_, '_>) {
+    let template = KeyTemplate::compile(&KeySource {
+        api: &ApiId::new("a1b2c3d4e5"),
+        stage: &StageName::new("prod"),
+        namespace: "r1",
+        namespace_is_shared: false,
+        http_method: "GET",
+        resource_path: "/pets/{id}",
+        parameters: &[
+            "method.request.path.id".to_owned(),
+            "method.request.querystring.page".to_owned(),
+            "method.request.header.accept".to_owned(),
+        ],
+    })
+    .unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("accept", "application/json".parse().unwrap());
+    let mut key = Vec::new();
+    bencher.bench_local(|| {
+        template.render(&mut key, |_| Some(black_box("4711")), Some("type=dog&page=3"), &headers);
+        key.len()
+    });
+}
+
+/// One call from an edge to the region and back, 1 KiB, both ends on this thread.
+#[divan::bench]
+fn tunnel_round_trip(bencher: Bencher<'_, '_>) {
+    let runtime = runtime();
+    let pair = tunnel::Pair::new(&runtime);
+    assert_eq!(runtime.block_on(pair.call()).len(), 1024);
+    bencher.bench_local(|| runtime.block_on(pair.call()));
+}
