@@ -90,6 +90,8 @@ pub struct PurgeLog {
     lines: usize,
     log_id: Uuid,
     instance: Uuid,
+    /// Begun in this run under a numbering of its own, which nobody has used yet.
+    unused: bool,
     live: Live,
     poisoned: bool,
 }
@@ -99,7 +101,7 @@ impl PurgeLog {
     /// one is kept beside it as `….damaged`.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         match files::read_bounded(path, LOG_BYTES_MAX.saturating_mul(2)) {
-            Ok(None) => return Self::create(path, Uuid::new_v4(), Live::default()),
+            Ok(None) => return Self::begin(path),
             Ok(Some(bytes)) => {
                 if let Some(parsed) = parse(&bytes) {
                     return Self::resume(path, parsed);
@@ -115,7 +117,7 @@ impl PurgeLog {
         let damaged = path.with_added_extension("damaged");
         std::fs::rename(path, &damaged)
             .map_err(|source| StoreError::io("cannot set aside", path, source))?;
-        Self::create(path, Uuid::new_v4(), Live::default())
+        Self::begin(path)
     }
 
     /// Names the numbering; differs between any two sequencers.
@@ -162,7 +164,11 @@ impl PurgeLog {
                 live.add(record.clone());
             }
             live.head = live.head.max(batch.head);
-            *self = Self::create(&self.path, batch.log_id, live)?;
+            // Nothing can have been kept under an unused numbering and come back under another one.
+            // A node's first log thus stays one instance, and its disk cache outlives a restart.
+            let instance =
+                if self.unused && self.head() == 0 { self.instance } else { Uuid::new_v4() };
+            *self = Self::create(&self.path, batch.log_id, instance, live)?;
             return Ok(Absorbed::Adopted(self.since(0)));
         }
         let head = self.head();
@@ -216,14 +222,29 @@ impl PurgeLog {
         Ok(())
     }
 
-    fn create(path: &Path, log_id: Uuid, live: Live) -> Result<Self, StoreError> {
+    /// An empty log with a numbering of its own.
+    fn begin(path: &Path) -> Result<Self, StoreError> {
+        let log = Self::create(path, Uuid::new_v4(), Uuid::new_v4(), Live::default())?;
+        Ok(Self { unused: true, ..log })
+    }
+
+    fn create(path: &Path, log_id: Uuid, instance: Uuid, live: Live) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent() {
             files::create_folder(folder)?;
         }
-        let instance = Uuid::new_v4();
         let (file, bytes) = rewrite(path, &Head::of(log_id, instance, live.head), &live)?;
         let (path, lines) = (path.to_owned(), live.len());
-        Ok(Self { path, file, bytes, lines, log_id, instance, live, poisoned: false })
+        Ok(Self {
+            path,
+            file,
+            bytes,
+            lines,
+            log_id,
+            instance,
+            unused: false,
+            live,
+            poisoned: false,
+        })
     }
 
     fn resume(path: &Path, parsed: Parsed) -> Result<Self, StoreError> {
@@ -239,6 +260,7 @@ impl PurgeLog {
             lines: parsed.lines,
             log_id: parsed.head.log_id,
             instance: parsed.head.instance,
+            unused: false,
             live: parsed.live,
             poisoned: false,
         })
