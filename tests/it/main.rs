@@ -11,6 +11,7 @@ mod membership;
 mod outages;
 mod protocols;
 mod purging;
+mod real;
 mod refusals;
 mod rollout;
 mod world;
