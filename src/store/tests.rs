@@ -104,6 +104,27 @@ fn a_damaged_line_gives_the_log_a_new_identity() {
     }
 }
 
+/// What a node keeps on disk in its first run, before and after it met its region, must be found
+/// in the second. A change of region later voids it.
+#[test]
+fn a_first_adoption_is_the_same_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = |name: &str| PurgeLog::open(&folder.path().join(name)).unwrap();
+    let (region, successor) = (other("region"), other("successor"));
+    let file = folder.path().join("edge");
+    let mut log = PurgeLog::open(&file).unwrap();
+    let first = log.instance();
+    log.absorb(&region.batch_since(log.log_id(), 0)).unwrap();
+    assert_eq!((log.log_id(), log.instance()), (region.log_id(), first));
+    let mut log = PurgeLog::open(&file).unwrap();
+    assert_eq!((log.log_id(), log.instance()), (region.log_id(), first));
+    log.absorb(&successor.batch_since(log.log_id(), 0)).unwrap();
+    assert_ne!(log.instance(), first);
+    // Back to the first region: what was kept under it may have been purged in between.
+    log.absorb(&region.batch_since(log.log_id(), 0)).unwrap();
+    assert_ne!(log.instance(), first);
+}
+
 #[test]
 fn a_missing_log_is_a_new_instance() {
     let folder = TempDir::new().unwrap();

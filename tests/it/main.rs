@@ -14,6 +14,7 @@ mod outages;
 mod process;
 mod protocols;
 mod purging;
+mod real;
 mod refusals;
 mod rollout;
 mod tour;
