@@ -168,7 +168,18 @@ fn backend_uri(at: &At<'_>) -> Option<String> {
         );
         return None;
     }
+    if has_open_host(uri) {
+        unbuilt(at, "a backend's host that depends on the call");
+        return None;
+    }
     Some(uri.to_owned())
+}
+
+/// Whether `{name}` stands before the path: each call could then mean another backend.
+fn has_open_host(uri: &str) -> bool {
+    let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    authority.replace("${", "").contains('{')
 }
 
 /// The URI with `x` for each `${stageVariables.name}` and `{name}`; `None` when the braces are

@@ -364,6 +364,11 @@ fn mistakes_in_a_method_are_named() {
     refused(&document("/a", "", "").replace("\"get\"", "\"GET\""), &["Invalid HttpMethod"]);
     refused(&document("/a", "", "").replace("\"get\"", "\"trace\""), &["Invalid HttpMethod"]);
     refused(&document("/a", "", "").replace("http://b/x", "ftp://b/x"), &["Invalid HTTP endpoint"]);
+    for open in ["http://{x}/a", "http://a.{x}.b:80?q", "http://${stageVariables.h}.{x}"] {
+        let text = document("/{x}", "", "").replace("http://b/x", open);
+        refused(&text, &["a backend's host that depends on the call is not built yet"]);
+    }
+    good(&document("/{x}", "", "").replace("http://b/x", "http://${stageVariables.h}/{x}"));
     refused(
         &document("/a", "", "").replace("x-amazon-apigateway-integration", "x-other"),
         &["No integration defined for method"],
