@@ -105,9 +105,10 @@ fn a_damaged_line_gives_the_log_a_new_identity() {
 }
 
 /// What a node keeps on disk in its first run, before and after it met its region, must be found
-/// in the second. A change of region later voids it.
+/// in the second. The file is one instance; what was kept under another region's numbering is told
+/// by the numbering, which each entry names.
 #[test]
-fn a_first_adoption_is_the_same_instance() {
+fn adopting_a_numbering_keeps_the_instance() {
     let folder = tempfile::tempdir().unwrap();
     let other = |name: &str| PurgeLog::open(&folder.path().join(name)).unwrap();
     let (region, successor) = (other("region"), other("successor"));
@@ -119,10 +120,21 @@ fn a_first_adoption_is_the_same_instance() {
     let mut log = PurgeLog::open(&file).unwrap();
     assert_eq!((log.log_id(), log.instance()), (region.log_id(), first));
     log.absorb(&successor.batch_since(log.log_id(), 0)).unwrap();
-    assert_ne!(log.instance(), first);
-    // Back to the first region: what was kept under it may have been purged in between.
+    assert_eq!((log.log_id(), log.instance()), (successor.log_id(), first));
+}
+
+/// A node that comes back to a numbering gets all of its live purges, those it missed among them.
+#[test]
+fn coming_back_to_a_numbering_brings_what_was_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = |name: &str| PurgeLog::open(&folder.path().join(name)).unwrap();
+    let (mut region, successor) = (other("region"), other("successor"));
+    let mut log = other("edge");
     log.absorb(&region.batch_since(log.log_id(), 0)).unwrap();
-    assert_ne!(log.instance(), first);
+    log.absorb(&successor.batch_since(log.log_id(), 0)).unwrap();
+    let missed = region.append(stage("prod"), 1).unwrap();
+    let absorbed = log.absorb(&region.batch_since(log.log_id(), log.head())).unwrap();
+    assert_eq!(absorbed, Absorbed::Adopted(vec![missed]));
 }
 
 #[test]
