@@ -143,8 +143,8 @@ pub enum ResolveError {
     UnknownStage { api: ApiId, stage: String },
     #[error("API `{0}` is not served at this door")]
     WrongDoor(ApiId),
-    #[error("API `{api}`, stage `{stage}` has no method for this path")]
-    NoRoute { api: ApiId, stage: StageName },
+    #[error("API `{}`, stage `{}` has no method for this path", .0.api, .0.name)]
+    NoRoute(Arc<Stage>),
     #[error("the method's ARN has more than 1,600 bytes")]
     ArnTooLong,
 }
@@ -170,10 +170,7 @@ impl Snapshot {
         }
         let mut found = Vec::new();
         let Some(route) = stage.router.find(&call.head.method, below, &mut found) else {
-            return Err(ResolveError::NoRoute {
-                api: stage.api.clone(),
-                stage: stage.name.clone(),
-            });
+            return Err(ResolveError::NoRoute(Arc::clone(stage)));
         };
         let parameters = found.into_iter().map(|(_, range)| range).collect();
         Ok(Resolved { stage: Arc::clone(stage), route: *route, base: rest, parameters })

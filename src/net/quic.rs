@@ -79,6 +79,8 @@ pub struct PeerStreams {
 pub enum QuicError {
     #[error("TLS configuration: {0}")]
     Tls(String),
+    #[error("UDP {address} is already in use; stop the other process or choose another port")]
+    AddressTaken { address: SocketAddr },
     #[error("cannot open UDP {address}: {source}")]
     Socket { address: SocketAddr, source: std::io::Error },
     #[error("peer showed no certificate")]
@@ -97,7 +99,10 @@ pub fn endpoint(
     server: Option<quinn::ServerConfig>,
     runtime: &Handle,
 ) -> Result<quinn::Endpoint, QuicError> {
-    let failed = |source| QuicError::Socket { address, source };
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AddrInUse => QuicError::AddressTaken { address },
+        _ => QuicError::Socket { address, source },
+    };
     // Sockets and the endpoint's driver register with the runtime that is entered.
     let _entered = runtime.enter();
     let socket = network.udp(address).map_err(failed)?;

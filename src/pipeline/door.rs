@@ -17,11 +17,11 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
-use crate::deployment::snapshot::Resolved;
 use crate::listener::{Answer, Handler, Refused};
 use crate::mapping::compression::compress_reply;
 use crate::model::ids::NodeName;
 use crate::pipeline::fill::Chained;
+use crate::pipeline::record::Meant;
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{
     Errand, Gateway, at_once, deliver, first_half, record, refusal, second_half,
@@ -43,13 +43,15 @@ impl Handler for Clients {
         let call = Arc::new(new_call(gateway, connection, head));
         let errand = match first_half(gateway, Arc::clone(&call), body) {
             Ok(errand) => errand,
-            Err(refusal) => return Answer::Now(leave(gateway, call, None, refusal.into_reply())),
+            Err((meant, refusal)) => {
+                return Answer::Now(leave(gateway, call, meant, refusal.into_reply()));
+            }
         };
         let minimum = errand.resolved.stage.minimum_compression_size;
         if minimum.is_none()
             && let Some(reply) = at_once(gateway, &errand)
         {
-            return Answer::Now(leave(gateway, call, Some(errand.resolved), reply));
+            return Answer::Now(leave(gateway, call, Meant::Route(errand.resolved), reply));
         }
         let gateway = Arc::clone(gateway);
         Answer::Later(Box::pin(async move {
@@ -59,7 +61,7 @@ impl Handler for Clients {
             if let Some(minimum) = minimum {
                 reply = compress_reply(reply, &call.head.headers, u64::from(minimum)).await;
             }
-            leave(&gateway, call, Some(resolved), reply)
+            leave(&gateway, call, Meant::Route(resolved), reply)
         }))
     }
 
@@ -67,7 +69,7 @@ impl Handler for Clients {
         let gateway = &self.gateway;
         let (head, ()) = http::Request::new(()).into_parts();
         let call = Arc::new(new_call(gateway, Arc::new(connection.clone()), head));
-        leave(gateway, call, None, refusal::from_listener(reason).into_reply())
+        leave(gateway, call, Meant::Nothing, refusal::from_listener(reason).into_reply())
     }
 }
 
@@ -75,11 +77,11 @@ impl Handler for Clients {
 fn leave(
     gateway: &Arc<Gateway>,
     call: Arc<Call>,
-    resolved: Option<Resolved>,
+    meant: Meant,
     mut reply: Reply,
 ) -> Response<Body> {
-    deliver::finish(&call, resolved.as_ref(), &mut reply);
-    record::deliver(gateway, call, resolved, reply)
+    deliver::finish(&call, meant.route(), &mut reply);
+    record::deliver(gateway, call, meant, reply)
 }
 
 /// The second half, once it is known whether there is a body.

@@ -20,7 +20,7 @@ use crate::cache::fill::Lookup;
 use crate::cache::tiers::ResponseCache;
 use crate::call::{Body, Call, Door, Reply};
 use crate::deployment::Deployments;
-use crate::deployment::snapshot::{CacheRules, Resolved};
+use crate::deployment::snapshot::{CacheRules, ResolveError, Resolved};
 use crate::limits::Limits;
 use crate::net::clock::Clock;
 use crate::net::tasks::Tasks;
@@ -33,6 +33,7 @@ pub mod record;
 pub mod refusal;
 
 pub use origin::Origin;
+use record::Meant;
 use refusal::{Refusal, Type};
 
 /// The parts a call passes. `node::edge` and `node::region` fill it differently, nothing else does.
@@ -63,12 +64,22 @@ pub struct Errand {
 /// Time an edge grants on top of the integration's, for the way to the region and back.
 const WAY_TO_REGION: Duration = Duration::from_millis(1_000);
 
-/// The stages before the cut.
-fn first_half(gateway: &Gateway, call: Arc<Call>, body: Body) -> Result<Errand, Refusal> {
-    let resolved =
-        gateway.deployments.resolve(&call).map_err(|err| refusal::unresolved(err, &call))?;
+/// The stages before the cut. What a refused call meant is told with the refusal, for its record.
+fn first_half(gateway: &Gateway, call: Arc<Call>, body: Body) -> Result<Errand, (Meant, Refusal)> {
+    let resolved = match gateway.deployments.resolve(&call) {
+        Ok(resolved) => resolved,
+        Err(err) => {
+            let meant = match &err {
+                ResolveError::NoRoute(stage) => Meant::Stage(Arc::clone(stage)),
+                _ => Meant::Nothing,
+            };
+            return Err((meant, refusal::unresolved(err, &call)));
+        }
+    };
     let route = resolved.route();
-    gateway.limits.throttle(route.throttle)?;
+    if let Err(err) = gateway.limits.throttle(route.throttle) {
+        return Err((Meant::Route(resolved), err.into()));
+    }
     let Verdict::Admitted(caller) = gateway.auth.admit(route.authorizer);
     let time = Duration::from_millis(u64::from(route.timeout_ms));
     let deadline = Instant::now() + time + WAY_TO_REGION;

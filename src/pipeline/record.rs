@@ -15,7 +15,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use uuid::Uuid;
 
 use crate::call::{Body, BodyError, CacheStatus, Call, IntegrationReport, RefusalReport, Reply};
-use crate::deployment::snapshot::{self, Resolved};
+use crate::deployment::snapshot::{self, Resolved, Stage};
 use crate::pipeline::{Gateway, deliver, door};
 use crate::telemetry::access_log::{AccessLogs, Record};
 use crate::telemetry::metrics::{Measurement, Metrics, StageMeter};
@@ -25,20 +25,46 @@ use crate::telemetry::metrics::{Measurement, Metrics, StageMeter};
 pub struct Telemetry {
     pub metrics: Arc<Metrics>,
     pub access_logs: AccessLogs,
-    /// Calls that meant no stage.
+    /// Calls that meant no stage we have.
     pub unrouted: Arc<StageMeter>,
+}
+
+/// What a call meant, as far as it was found out.
+#[derive(Debug)]
+pub enum Meant {
+    Route(Resolved),
+    /// A stage that has no method for the path: AWS counts and logs these calls there.
+    Stage(Arc<Stage>),
+    Nothing,
+}
+
+impl Meant {
+    pub fn route(&self) -> Option<&Resolved> {
+        match self {
+            Meant::Route(resolved) => Some(resolved),
+            Meant::Stage(_) | Meant::Nothing => None,
+        }
+    }
+
+    fn stage(&self) -> Option<&Stage> {
+        match self {
+            Meant::Route(resolved) => Some(&resolved.stage),
+            Meant::Stage(stage) => Some(stage),
+            Meant::Nothing => None,
+        }
+    }
 }
 
 /// Turns the reply into the listener's response and sees to its record.
 pub fn deliver(
     gateway: &Arc<Gateway>,
     call: Arc<Call>,
-    resolved: Option<Resolved>,
+    meant: Meant,
     reply: Reply,
 ) -> Response<Body> {
     let Reply { status, headers, body, integration, refusal, cache, .. } = reply;
     log_refusal(&call, refusal.as_ref());
-    let outcome = Outcome { call, resolved, status, integration, refusal, cache };
+    let outcome = Outcome { call, meant, status, integration, refusal, cache };
     let body = match body {
         Body::Empty => {
             record(gateway, &outcome, 0);
@@ -64,7 +90,7 @@ pub fn deliver(
 /// What is known of a call when its reply's head is ready.
 struct Outcome {
     call: Arc<Call>,
-    resolved: Option<Resolved>,
+    meant: Meant,
     status: StatusCode,
     integration: Option<IntegrationReport>,
     refusal: Option<RefusalReport>,
@@ -90,15 +116,15 @@ fn record(gateway: &Gateway, outcome: &Outcome, response_bytes: u64) {
         request_bytes: request_bytes(call),
         response_bytes,
     };
-    let Some(resolved) = &outcome.resolved else {
+    let Some(stage) = outcome.meant.stage() else {
         gateway.telemetry.unrouted.record(&measurement);
         return;
     };
-    resolved.stage.meter.record(&measurement);
-    if let Some(log) = &resolved.stage.access_log {
+    stage.meter.record(&measurement);
+    if let Some(log) = &stage.access_log {
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         let account_id = &gateway.deployments.site().account_id;
-        let record = entry(outcome, resolved, account_id, response_bytes, latency_ms);
+        let record = entry(outcome, stage, account_id, response_bytes, latency_ms);
         log.log.write(&log.format, &record);
     }
 }
@@ -111,14 +137,13 @@ fn request_bytes(call: &Call) -> u64 {
 
 fn entry<'r>(
     outcome: &'r Outcome,
-    resolved: &'r Resolved,
+    stage: &'r Stage,
     account_id: &'r str,
     response_length: u64,
     response_latency_ms: u64,
 ) -> Record<'r> {
     let Outcome { call, .. } = outcome;
-    let stage = &*resolved.stage;
-    let route = resolved.route();
+    let route = outcome.meant.route().map(Resolved::route);
     const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
     let header = |name: &HeaderName| call.head.headers.get(name).map(HeaderValue::as_bytes);
     Record {
@@ -127,8 +152,8 @@ fn entry<'r>(
         received_at: call.received_at,
         http_method: call.head.method.as_str(),
         path: call.head.uri.path(),
-        resource_path: &route.resource_path,
-        resource_id: route.resource_id.as_str(),
+        resource_path: route.map_or("", |route| &route.resource_path),
+        resource_id: route.map_or("", |route| route.resource_id.as_str()),
         protocol: protocol(call.head.version),
         domain_name: snapshot::host(call),
         user_agent: header(&USER_AGENT).unwrap_or_default(),

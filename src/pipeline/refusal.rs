@@ -239,7 +239,7 @@ pub fn unresolved(err: ResolveError, call: &Call) -> Refusal {
         | ResolveError::UnknownStage { .. }
         | ResolveError::WrongDoor(_) => Type::Forbidden,
         ResolveError::ArnTooLong => Type::UriTooLong,
-        ResolveError::NoRoute { .. } => {
+        ResolveError::NoRoute(_) => {
             if let Some(value) = snapshot::unsigned_authorization(&call.head.headers) {
                 return incomplete_signature(value, &err);
             }

@@ -134,6 +134,31 @@ fn a_client_may_name_its_request_by_a_uuid() {
     });
 }
 
+/// A call for which a stage has no method is in that stage's log and count, as AWS has it.
+#[test]
+fn a_stage_knows_of_calls_it_has_no_method_for() {
+    simulate(&[1], async |world| {
+        let mut shape = shape();
+        shape.apis = shape.apis.replace("$context.path", "$context.resourcePath $context.status");
+        let cluster = Cluster::start(world, &shape).await;
+        for below in ["/mock", "/nothing"] {
+            ask(&cluster, Protocol::Http1, "GET", below, &[]).await;
+        }
+        let missed =
+            format!("tidegate_requests_total{{api=\"{API}\",stage=\"{STAGE}\",status=\"403\"");
+        let text = cluster.node("edge-1").metrics();
+        assert!(
+            text.lines().any(|line| line.starts_with(&missed) && line.ends_with(" 1")),
+            "{text}"
+        );
+        cluster.stop("edge-1").await;
+        let log = std::fs::read_to_string(cluster.folder().join("edge-1/access.log")).unwrap();
+        let ends: Vec<&str> =
+            log.lines().filter_map(|line| Some(line.split_once(' ')?.1)).collect();
+        assert_eq!(ends, ["/mock 200", "- 403"]);
+    });
+}
+
 /// People know an API by its name, and need to know where it answers, whatever its type.
 #[test]
 fn status_names_apis_and_all_their_doors() {

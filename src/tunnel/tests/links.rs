@@ -82,6 +82,18 @@ async fn the_tunnel_comes_back_after_the_region_was_killed() {
     runtime.shutdown_background();
 }
 
+/// A taken port is the commonest mistake of whoever starts a node twice: the message says so.
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let cluster = Cluster::new();
+    let taken = UdpSocket::bind(loopback()).unwrap();
+    let address = taken.local_addr().unwrap();
+    let runtime = Handle::current();
+    let opened = quic::endpoint(&Machine, address, &cluster.region, None, &runtime);
+    let text = opened.unwrap_err().to_string();
+    assert!(text.contains(&address.to_string()) && text.contains("already in use"), "{text}");
+}
+
 #[tokio::test]
 async fn without_a_region_calls_fail_within_their_time() {
     let cluster = Cluster::new();
