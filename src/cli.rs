@@ -157,6 +157,12 @@ pub struct AdminDoor {
     /// CA certificates (PEM) of an HTTPS admin listener
     #[arg(long, value_name = "PEM")]
     pub ca: Option<PathBuf>,
+    /// Certificate (PEM) of a node of the cluster, which changes from another machine need
+    #[arg(long, value_name = "PEM", requires = "key", requires = "ca")]
+    pub cert: Option<PathBuf>,
+    /// Key (PEM) of that certificate
+    #[arg(long, value_name = "PEM", requires = "cert")]
+    pub key: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -257,6 +263,7 @@ mod tests {
             "tidegate status --admin http://127.0.0.1:4700",
             "tidegate purge --api a --stage prod --path /pets/*",
             "tidegate purge --api a --stage prod --admin http://127.0.0.1:4700",
+            "tidegate purge --api a --stage prod --admin https://h:4700 --ca c --cert n --key k",
             "tidegate ca init",
             "tidegate ca issue fra --topology t.toml --out ca",
         ] {
