@@ -84,15 +84,12 @@ fn ten_megabytes_pass_both_ways_byte_by_byte() {
     simulate(&[1], async |world| {
         let cluster = start(world).await;
         cluster.backend.on("/open/echo", Play::echo());
-        cluster.backend.on("/open/big", Play::bytes(MOST));
         let sent = pattern(7, MOST);
         for protocol in ALL {
             let mut client = cluster.connect(protocol, "edge-1").await;
             let echoed = client.post(&path("/open/echo"), sent.clone()).await.unwrap();
             assert_eq!(echoed.status, 200, "{protocol:?}");
             assert!(echoed.body == sent, "{protocol:?}");
-            let got = client.get(&path("/open/big")).await.unwrap();
-            assert!(got.body == pattern(0, MOST), "{protocol:?}");
         }
         assert_eq!(cluster.backend.aborted(), 0);
     });

@@ -272,7 +272,8 @@ impl<'w> Cluster<'w> {
         Arc::into_inner(node).expect("nobody else holds the node")
     }
 
-    /// Waits until all running nodes serve the region's epoch and know of its newest purge.
+    /// Waits until all running nodes serve the region's epoch, know of its newest purge, and all
+    /// edges have a tunnel.
     pub(crate) async fn settled(&self) {
         self.until(SETTLES_WITHIN, "the region gossips", || {
             own_status("region", &self.node("region")).is_some()
@@ -282,9 +283,11 @@ impl<'w> Cluster<'w> {
         self.until(SETTLES_WITHIN, "the cluster settles", || {
             let nodes = self.nodes.borrow();
             nodes.iter().all(|(name, node)| {
-                own_status(name, node).is_some_and(|own| {
-                    own.config_epoch >= region.config_epoch && own.purge_seq >= region.purge_seq
-                })
+                let away = node.role() == "edge" && metric(node, "tidegate_tunnel_connected") < 1.0;
+                !away
+                    && own_status(name, node).is_some_and(|own| {
+                        own.config_epoch >= region.config_epoch && own.purge_seq >= region.purge_seq
+                    })
             })
         })
         .await;
@@ -346,14 +349,8 @@ impl<'w> Cluster<'w> {
     }
 
     /// A sum over all series of a metric on a node.
-    pub(crate) fn metric(&self, name: &str, metric: &str) -> f64 {
-        let text = self.node(name).metrics();
-        let values = text.lines().filter_map(|line| {
-            let rest = line.strip_prefix(metric)?;
-            let value = rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next())??;
-            value.parse::<f64>().ok()
-        });
-        values.sum()
+    pub(crate) fn metric(&self, name: &str, family: &str) -> f64 {
+        metric(&self.node(name), family)
     }
 }
 
@@ -374,6 +371,17 @@ impl Drop for Cluster<'_> {
 /// Nothing before the node's first round of gossip.
 fn own_status(name: &str, node: &Node) -> Option<NodeStatus> {
     node.status().nodes.into_iter().find(|other| other.name == name)
+}
+
+/// A sum over all series of a metric.
+fn metric(node: &Node, family: &str) -> f64 {
+    let text = node.metrics();
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(family)?;
+        let value = rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next())??;
+        value.parse::<f64>().ok()
+    });
+    values.sum()
 }
 
 /// An API's own host name.
