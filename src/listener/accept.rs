@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use http::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
@@ -47,9 +47,6 @@ const PENDING_RESETS_MAX: usize = 64;
 const LOCAL_RESETS_MAX: usize = 256;
 /// Bytes of a reply h2 buffers per stream.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// HTTP/2 pings find out that a peer vanished.
-const PING_EVERY: Duration = Duration::from_secs(60);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What all connections of a listener share.
 pub(super) struct Front<H> {
@@ -294,18 +291,17 @@ where
     });
     let service = service_fn(move |request| service::http2(&session, request));
     let gather = GatherStream::new(stream, vitals.clone());
-    let served = http2::Builder::new(OnThisRuntime(front.gauges.clone()))
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams_per_connection)
-        .max_header_list_size(HEADER_LIST_BYTES_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .max_local_error_reset_streams(LOCAL_RESETS_MAX)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .serve_connection(TokioIo::new(gather.handle()), service);
+    // No pings: the watch ends what shows no life, and pings would read the clock at every frame.
+    let served =
+        http2::Builder::new(OnThisRuntime { gauges: front.gauges.clone(), vitals: vitals.clone() })
+            .max_concurrent_streams(limits.streams_per_connection)
+            .max_header_list_size(HEADER_LIST_BYTES_MAX)
+            .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(LOCAL_RESETS_MAX)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .serve_connection(TokioIo::new(gather.handle()), service);
     let served = Finishing::new(served, |served| served.graceful_shutdown());
     let served = Box::pin(gather.drive(served));
     Box::pin(async move {

@@ -20,6 +20,9 @@ use crate::listener::watch::{Graceful, Vitals, bump};
 
 /// Writes of this size are not copied.
 const LARGE_WRITE_BYTES: usize = 8 * 1024;
+/// Answers sent within one poll of a connection: enough to make the most of a write, few enough
+/// that the worker's other connections do not wait for longer than a fraction of a millisecond.
+const ANSWERS_PER_POLL: u32 = 64;
 /// Collected bytes that make h2 wait.
 const COLLECTED_BYTES_MAX: usize = 64 * 1024;
 
@@ -163,6 +166,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         if !*this.ended {
+            lock(this.gather).vitals.turns.store(ANSWERS_PER_POLL, Ordering::Relaxed);
             *this.ended = this.connection.poll(cx).is_ready();
         }
         let mut gather = lock(this.gather);

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 use http::header::{ALT_SVC, CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING};
@@ -178,7 +178,10 @@ pub(super) fn http2<H: Handler>(
         Body::stream(Bounded::new(body, limits.body_bytes, limits.body_stall, None))
     };
     match session.ask(Request::from_parts(parts, body)) {
-        Answer::Now(response) => Replying::now(finish(session, response)),
+        Answer::Now(response) => {
+            session.vitals.answered.store(true, Ordering::Relaxed);
+            Replying::now(finish(session, response))
+        }
         Answer::Later(answer) => {
             let session = Arc::clone(session);
             Replying::Later(Box::pin(async move {
@@ -324,8 +327,14 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 
 /// hyper's way to run HTTP/2 streams: on the runtime of their connection, which owns them. What
 /// still panics there (a reply's body) costs one stream and is counted.
+///
+/// hyper comes here right after it called the service. An answer that was there at once is mostly
+/// sent at once as well: it needs no task then, and leaves with the others of the same poll.
 #[derive(Clone, Debug)]
-pub(super) struct OnThisRuntime(pub(super) Arc<Gauges>);
+pub(super) struct OnThisRuntime {
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) vitals: Arc<Vitals>,
+}
 
 impl<F> hyper::rt::Executor<F> for OnThisRuntime
 where
@@ -334,13 +343,22 @@ where
 {
     #[allow(clippy::disallowed_methods, reason = "the stream ends with its tracked connection")]
     fn execute(&self, future: F) {
-        let gauges = self.0.clone();
+        let gauges = self.gauges.clone();
         // Not an async block: that would hold the future twice, and a task is copied several times.
         let contained = AssertUnwindSafe(future).catch_unwind().map(move |ended| {
             if ended.is_err() {
                 gauges.panicked();
             }
         });
-        drop(tokio::spawn(contained));
+        if !self.vitals.take_turn() {
+            drop(tokio::spawn(contained));
+            return;
+        }
+        let mut contained = Box::pin(contained);
+        // Nobody needs to be woken: what has not ended yet is polled anew by its task.
+        let mut nobody = Context::from_waker(Waker::noop());
+        if contained.as_mut().poll(&mut nobody).is_pending() {
+            drop(tokio::spawn(contained));
+        }
     }
 }

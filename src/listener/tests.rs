@@ -45,8 +45,11 @@ impl Echo {
 
 impl Handler for Echo {
     fn handle(&self, connection: Arc<Connection>, request: Request<Body>) -> Answer {
-        if request.uri().path() == "/panic/at/once" {
-            panic!("as asked");
+        match request.uri().path() {
+            "/panic/at/once" => panic!("as asked"),
+            "/now" => return Answer::Now(Response::new(Body::Full("now".into()))),
+            "/now/big" => return Answer::Now(Response::new(Body::Full(vec![7; 3 << 20].into()))),
+            _ => {}
         }
         let echo = self.clone();
         Answer::Later(Box::pin(async move { echo.answer(connection, request).await }))
@@ -469,6 +472,35 @@ async fn house_with_http2_panic() -> Vec<u16> {
         statuses.push(client.send_request(request.unwrap()).await.unwrap().status().as_u16());
     }
     statuses
+}
+
+/// Answers that are there at once need no task of their own; more of them than one poll may send,
+/// ones that the client's window holds back, and ones that wait, come through all the same.
+#[tokio::test]
+async fn http2_answers_that_are_there_at_once() {
+    let house = house(HTTPS, Limits::default());
+    let client = house.http2::<Empty<Bytes>>().await;
+    let ask = async |path: &str| {
+        let mut client = client.clone();
+        let request = Request::get(format!("https://localhost{path}")).body(Empty::new());
+        client.ready().await.unwrap();
+        let response = client.send_request(request.unwrap()).await.unwrap();
+        response.into_body().collect().await.unwrap().to_bytes()
+    };
+    let paths = (0..500).map(|n| match n % 50 {
+        0 => "/now/big",
+        1 => "/later",
+        _ => "/now",
+    });
+    let answers = futures_util::future::join_all(paths.clone().map(ask)).await;
+    for (path, answer) in paths.zip(answers) {
+        let length = match path {
+            "/now/big" => 3 << 20,
+            "/now" => 3,
+            _ => 0,
+        };
+        assert_eq!(answer.len(), length, "{path}");
+    }
 }
 
 #[tokio::test]

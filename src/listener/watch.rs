@@ -44,6 +44,10 @@ pub(super) struct Vitals {
     pub(super) held: AtomicU32,
     /// Finish what is in flight and close.
     pub(super) closing: AtomicBool,
+    /// The newest HTTP/2 call was answered at once.
+    pub(super) answered: AtomicBool,
+    /// Answers that may still be sent within this poll of an HTTP/2 connection.
+    pub(super) turns: AtomicU32,
 }
 
 /// What the reading side waits for.
@@ -69,6 +73,18 @@ pub(super) fn bump(counter: &AtomicU32) {
 impl Vitals {
     pub(super) fn set_reading(&self, reading: Reading) {
         self.reading.store(reading as u8, Ordering::Relaxed);
+    }
+
+    /// Whether the newest call was answered at once and may be sent within this poll. Once a poll
+    /// has had its turns, calls get tasks and so wait for those of other connections.
+    pub(super) fn take_turn(&self) -> bool {
+        // One task reads and writes these, as in `bump`.
+        let answered = self.answered.load(Ordering::Relaxed);
+        self.answered.store(false, Ordering::Relaxed);
+        let turns = self.turns.load(Ordering::Relaxed);
+        let may = answered && turns > 0;
+        self.turns.store(turns - u32::from(may), Ordering::Relaxed);
+        may
     }
 
     fn situation(&self) -> Situation {
