@@ -1,5 +1,6 @@
 //! Calls, their bodies, and what becomes of both when someone gives up.
 
+use bytes::BytesMut;
 use futures_util::StreamExt;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::StreamBody;
@@ -7,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::call::Freshness;
+use crate::tunnel::frame::{self, Kind};
+use crate::tunnel::stream::{Receiver, Sender, length_of};
 
 /// Ten megabytes, AWS's bound, in pieces of odd size; each byte tells its place.
 fn ten_megabytes() -> Bytes {
@@ -86,23 +89,42 @@ async fn a_known_length_is_told_and_trailers_follow_the_body() {
     assert_eq!(whole.to_bytes(), "data");
 }
 
+/// A body of which half comes, then this error.
+fn broken(error: BodyError) -> Body {
+    let pieces = [Ok(Frame::data(Bytes::from_static(b"half"))), Err(error)];
+    Body::stream(StreamBody::new(futures_util::stream::iter(pieces)))
+}
+
+/// On the stream itself, because the edge does not wait for what the region says to it.
 #[tokio::test]
-async fn a_request_body_that_breaks_off_is_told_at_the_edge_and_given_up_at_the_region() {
-    let (edges, tunnel, _events) = pair(Deeds::default()).await;
-    let pieces = futures_util::stream::iter([
-        Ok(Frame::data(Bytes::from_static(b"half"))),
-        Err(BodyError::aborted("client went away")),
-    ]);
-    let body = Body::stream(StreamBody::new(pieces));
-    let answer = soon(tunnel.forward(call(Method::POST, "/count"), body)).await;
-    assert!(matches!(answer, Err(TunnelError::RequestBody(BodyError::Aborted(_)))), "{answer:?}");
-    let calls_open = || edges.gauges().calls_open.load(std::sync::atomic::Ordering::Relaxed);
-    soon(async {
-        while calls_open() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+async fn a_request_body_that_breaks_off_is_an_error_at_the_region() {
+    let (_edges, tunnel, _events) = pair(Deeds::default()).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let (send, recv) = soon(tunnel.open(deadline)).await.unwrap();
+    let (mut sender, mut receiver) = (Sender::new(send), Receiver::new(recv));
+    let body = broken(BodyError::aborted("client went away"));
+    let mut head = BytesMut::new();
+    let length = length_of(&body);
+    let called = call(Method::POST, "/count");
+    frame::put_frame(&mut head, Kind::Call, |out| called.put(5_000, length, out)).unwrap();
+    soon(sender.message(head, body, tunnel.gauges())).await.unwrap_err();
+    let (kind, payload) = soon(receiver.expect_frame()).await.unwrap();
+    assert_eq!(kind, Kind::Reply);
+    assert_eq!(ReplyHead::get(payload).unwrap().0.status, StatusCode::BAD_REQUEST);
+}
+
+/// The region only sees a body break off; why, the edge knows, and answers its client accordingly.
+#[tokio::test]
+async fn a_request_bodys_own_error_is_handed_back() {
+    let (_edges, tunnel, _events) = pair(Deeds::default()).await;
+    let mut own = Vec::new();
+    for error in [BodyError::aborted("client went away"), BodyError::TooLarge { limit: 7 }] {
+        let sent = tunnel.forward(call(Method::POST, "/count"), broken(error));
+        own.push(soon(sent).await.map(drop));
+    }
+    assert!(matches!(own[0], Err(TunnelError::RequestBody(BodyError::Aborted(_)))), "{own:?}");
+    let too_large = Err(TunnelError::RequestBody(BodyError::TooLarge { limit: 7 }));
+    assert_eq!(format!("{:?}", own[1]), format!("{:?}", too_large as Result<(), _>));
 }
 
 #[tokio::test]
