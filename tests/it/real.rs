@@ -104,6 +104,9 @@ count = 1
 system_roots = false
 [timeouts]
 drain_grace = "2s"
+# One address plays every client here; what the bound does is the listener's own test.
+[limits]
+handshakes_per_address_per_second = 8192
 [[api]]
 document = "shop.yaml"
 id = "{API}"
