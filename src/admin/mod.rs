@@ -9,7 +9,10 @@ mod answer;
 pub mod client;
 pub mod http;
 pub mod openapi;
+pub mod protocol;
+pub mod rest;
 pub mod status;
+pub mod v2;
 
 #[cfg(test)]
 mod tests;

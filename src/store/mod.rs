@@ -5,6 +5,7 @@
 //! through `spawn_blocking`, never from a data-plane worker. Cached responses are not kept here;
 //! they may be lost at any time and belong to `cache`.
 
+pub mod control;
 pub mod epoch;
 pub mod files;
 mod live_purges;

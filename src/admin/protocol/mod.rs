@@ -1,0 +1,12 @@
+//! AWS's control-plane protocol: restJson1 for `apigateway` (2015-07-09) and `apigatewayv2`
+//! (2018-11-29) on one listener.
+//!
+//! The service models are data: `apigateway.json` and `apigatewayv2.json` are the models botocore
+//! ships (Apache-2.0), without their documentation. They say how a request is read and checked and
+//! how an answer is written, so that no member can be forgotten; handlers see JSON under the names
+//! that travel on the wire.
+
+pub mod error;
+pub mod operation;
+pub mod page;
+pub mod patch;

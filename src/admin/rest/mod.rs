@@ -1,0 +1,3 @@
+//! The operations of REST APIs (v1), by resource.
+
+pub mod definition;

@@ -1,0 +1,1 @@
+//! The operations of HTTP and WebSocket APIs (v2), by resource.
