@@ -92,6 +92,22 @@ pub enum Command {
         CAs, cluster-ca.key and public-ca.key, stay where they are."
     )]
     Ca(Ca),
+    /// Manage who may use the control plane: users, access keys, policies
+    #[command(
+        after_help = "Works on the region's store directly, whether the region runs or not; a \
+        running region follows within a second. The first start of a region makes a user `admin` \
+        and prints its access key once.\n\n\
+        Policies are AWS's: AdministratorAccess, ReadOnlyAccess, or a file with a policy document \
+        over apigateway:GET, POST, PUT, PATCH, DELETE and arn:aws:apigateway:REGION::/restapis/…\n\n\
+        Examples:\n  \
+        tidegate iam list\n  \
+        tidegate iam create-user deployer\n  \
+        tidegate iam attach-policy deployer --policy AdministratorAccess\n  \
+        tidegate iam attach-policy deployer --policy shop-only --file shop-only.json\n  \
+        tidegate iam create-key deployer\n  \
+        tidegate iam delete-key AKIA…"
+    )]
+    Iam(Iam),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -104,6 +120,9 @@ pub struct Up {
     /// Move all ports: the region takes N to N+5, the first edge N+10 to N+13, the next N+20 …
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub port_base: Option<u16>,
+    /// Accept any credentials on the admin listener, and none: for tests on this machine only
+    #[arg(long)]
+    pub open_admin: bool,
 }
 
 /// Which cluster, and where its data lies.
@@ -209,6 +228,74 @@ pub struct CaPlace {
     pub out: PathBuf,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Iam {
+    #[command(subcommand)]
+    pub command: IamCommand,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum IamCommand {
+    /// Show users with their keys and policies; never secrets
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a user, who may do nothing yet
+    CreateUser {
+        user: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Delete a user with its keys and policies
+    DeleteUser {
+        user: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make an access key and print it, once
+    CreateKey {
+        user: String,
+        /// Take this key id instead of a new one, so that clients keep their settings
+        #[arg(long, value_name = "ID", requires = "secret_file")]
+        access_key_id: Option<String>,
+        /// File with the secret of that key
+        #[arg(long, value_name = "FILE", requires = "access_key_id")]
+        secret_file: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Delete an access key
+    DeleteKey {
+        access_key_id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Give a user a policy; the same name again replaces it
+    AttachPolicy {
+        user: String,
+        /// AdministratorAccess, ReadOnlyAccess, or a name for the document in --file
+        #[arg(long, value_name = "NAME")]
+        policy: String,
+        /// Policy document (JSON)
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take a policy from a user
+    DetachPolicy {
+        user: String,
+        #[arg(long, value_name = "NAME")]
+        policy: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
 /// Reads the process's arguments.
 ///
 /// # Errors
@@ -266,6 +353,16 @@ mod tests {
             "tidegate purge --api a --stage prod --admin https://h:4700 --ca c --cert n --key k",
             "tidegate ca init",
             "tidegate ca issue fra --topology t.toml --out ca",
+            "tidegate up --open-admin",
+            "tidegate iam list --json",
+            "tidegate iam create-user ann --topology t.toml --data d",
+            "tidegate iam create-key ann",
+            "tidegate iam create-key ann --access-key-id test --secret-file s",
+            "tidegate iam delete-key AKIA",
+            "tidegate iam attach-policy ann --policy ReadOnlyAccess",
+            "tidegate iam attach-policy ann --policy mine --file p.json",
+            "tidegate iam detach-policy ann --policy mine",
+            "tidegate iam delete-user ann",
         ] {
             assert!(parsed(line).is_ok(), "{line}");
         }
@@ -288,6 +385,8 @@ mod tests {
             "tidegate up --port-base 70000",
             "tidegate status --topology t --admin u",
             "tidegate ca",
+            "tidegate iam",
+            "tidegate iam create-key ann --access-key-id test",
             "tidegate --unknown",
         ] {
             assert_eq!(exit_code(&parsed(line).unwrap_err()), EXIT_USAGE, "{line}");
@@ -303,6 +402,8 @@ mod tests {
             "tidegate ca --help",
             "tidegate ca init --help",
             "tidegate ca issue --help",
+            "tidegate iam --help",
+            "tidegate iam create-key --help",
         ] {
             assert_eq!(exit_code(&parsed(line).unwrap_err()), 0, "{line}");
         }

@@ -8,6 +8,7 @@
 mod answer;
 pub mod client;
 pub mod http;
+pub mod iam;
 pub mod openapi;
 pub mod protocol;
 pub mod rest;

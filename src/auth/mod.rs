@@ -6,6 +6,8 @@
 //!
 //! AWS: API Gateway Developer Guide, "Control and manage access to REST APIs in API Gateway".
 
+pub mod sigv4;
+
 /// How a method wants its callers proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorizer {

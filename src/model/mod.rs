@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod ids;
+pub mod policy;
 pub mod problem;
 pub mod quotas;
 pub mod rest_api;

@@ -1,0 +1,533 @@
+//! Who signed this request? AWS Signature Version 4, verified in full and constant in time.
+//!
+//! Two forms: the `Authorization` header, and a presigned query. The body is always hashed here, so
+//! a caller cannot leave it out of the signature. The secret is asked for by access key id and
+//! never kept.
+//!
+//! AWS: IAM User Guide, "AWS Signature Version 4 for API requests", "Create a signed AWS API
+//! request"; "Troubleshoot Signature Version 4 signing".
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use jiff::tz::TimeZone;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use zeroize::Zeroizing;
+
+use crate::net::clock::{Clock, Timestamp};
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const TERMINATOR: &str = "aws4_request";
+/// How far a request's time may be from ours, minutes. IAM User Guide, "Signature Version 4".
+const SKEW_MINUTES: u64 = 5;
+/// Longest life of a presigned request, seconds: seven days. Same page, `X-Amz-Expires`.
+const EXPIRES_SECONDS_MAX: u64 = 604_800;
+/// Signed headers in one request; ours, our listeners take fewer headers than that.
+const SIGNED_HEADERS_MAX: usize = 128;
+/// Characters that stay as they are in a canonical request: RFC 3986's unreserved.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// The same in a path, whose slashes separate.
+const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
+const AMZ_TIME: &str = "%Y%m%dT%H%M%SZ";
+
+/// A secret as the verifier needs it.
+#[derive(Clone)]
+pub struct Secret {
+    pub secret_access_key: Zeroizing<String>,
+    /// Set for temporary credentials: the request must carry the same token.
+    pub session_token: Option<Zeroizing<String>>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Secret(…)")
+    }
+}
+
+/// What a signature must be scoped to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    pub aws_region: String,
+    /// Such as `apigateway`.
+    pub service: String,
+}
+
+/// Why a request is not proved to come from a key's owner. The texts are AWS's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Sigv4Error {
+    #[error("Missing Authentication Token")]
+    Missing,
+    /// Parts of the signature are absent or cannot be read.
+    #[error("{0}")]
+    Incomplete(String),
+    /// The key is unknown or inactive, or its session token is another.
+    #[error("The security token included in the request is invalid.")]
+    UnknownKey,
+    #[error(
+        "The request signature we calculated does not match the signature you provided. Check \
+         your AWS Secret Access Key and signing method. Consult the service documentation for \
+         details."
+    )]
+    Mismatch,
+    /// Wrong time or scope.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// The parts of a signature, as sent.
+#[derive(Debug)]
+struct Presented {
+    access_key_id: String,
+    /// `date/region/service/aws4_request`.
+    scope: String,
+    signed_headers: Vec<String>,
+    signature: Vec<u8>,
+    /// `20261121T120000Z`.
+    time: String,
+    /// Seconds, of a presigned request.
+    expires: Option<u64>,
+    session_token: Option<String>,
+    is_query: bool,
+}
+
+/// Verifies a request and returns the access key id that signed it.
+///
+/// # Errors
+/// [`Sigv4Error`], with the text AWS gives.
+pub fn verify(
+    parts: &Parts,
+    body: &[u8],
+    scope: &Scope,
+    clock: &Clock,
+    secret_of: impl FnOnce(&str) -> Option<Secret>,
+) -> Result<String, Sigv4Error> {
+    let presented = presented(parts)?;
+    check_scope(&presented, scope)?;
+    check_time(&presented, clock.now())?;
+    let secret = secret_of(&presented.access_key_id).ok_or(Sigv4Error::UnknownKey)?;
+    check_token(&presented, &secret)?;
+    let canonical = canonical_request(parts, &presented, body)?;
+    let expected = signature(&secret.secret_access_key, &presented, &canonical);
+    verify_slices_are_equal(&expected, &presented.signature).map_err(|_| Sigv4Error::Mismatch)?;
+    Ok(presented.access_key_id)
+}
+
+/// The access key id a request claims, unproved: for logs and for finding what may be proved.
+pub fn claimed_service(parts: &Parts) -> Option<String> {
+    let presented = presented(parts).ok()?;
+    presented.scope.split('/').nth(2).map(str::to_owned)
+}
+
+// ---- reading
+
+fn presented(parts: &Parts) -> Result<Presented, Sigv4Error> {
+    if let Some(header) = parts.headers.get(AUTHORIZATION) {
+        let header = header.to_str().map_err(|_| Sigv4Error::Missing)?;
+        return from_header(header, &parts.headers);
+    }
+    let query = pairs(parts.uri.query().unwrap_or_default());
+    if query.iter().any(|(name, _)| name == "X-Amz-Algorithm") {
+        return from_query(&query);
+    }
+    Err(Sigv4Error::Missing)
+}
+
+fn from_header(header: &str, headers: &HeaderMap) -> Result<Presented, Sigv4Error> {
+    let (algorithm, fields) = header.split_once(' ').unwrap_or((header, ""));
+    if algorithm != ALGORITHM {
+        return Err(Sigv4Error::Incomplete(format!(
+            "Unsupported AWS 'algorithm': '{}'.",
+            algorithm.chars().take(40).collect::<String>()
+        )));
+    }
+    let field = |name: &str| {
+        let mut found = fields.split(',').filter_map(|field| field.trim().split_once('='));
+        found.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+    };
+    let time = headers.get("x-amz-date").or_else(|| headers.get("date"));
+    let time = time.and_then(|time| time.to_str().ok()).map(amz_time);
+    let (credential, signature, signed) =
+        (field("Credential"), field("Signature"), field("SignedHeaders"));
+    let mut absent = String::new();
+    for (name, there) in [
+        ("Credential", credential.is_some()),
+        ("Signature", signature.is_some()),
+        ("SignedHeaders", signed.is_some()),
+    ] {
+        if !there {
+            absent.push_str(&format!("Authorization header requires '{name}' parameter. "));
+        }
+    }
+    if time.is_none() {
+        absent.push_str(
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ",
+        );
+    }
+    let (Some(credential), Some(signature), Some(signed), Some(time)) =
+        (credential, signature, signed, time)
+    else {
+        return Err(Sigv4Error::Incomplete(absent.trim_end().to_owned()));
+    };
+    let token = headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
+    assemble(&credential, &signature, &signed, time, None, token.map(str::to_owned), false)
+}
+
+fn from_query(query: &[(String, String)]) -> Result<Presented, Sigv4Error> {
+    let value =
+        |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    if value("X-Amz-Algorithm").as_deref() != Some(ALGORITHM) {
+        return Err(Sigv4Error::Incomplete("Unsupported AWS 'algorithm'.".to_owned()));
+    }
+    let require = |name: &str| {
+        value(name).ok_or_else(|| {
+            Sigv4Error::Incomplete(format!("AWS query-string parameters must include '{name}'."))
+        })
+    };
+    let expires = require("X-Amz-Expires")?;
+    let expires = expires.parse().ok().filter(|seconds| *seconds <= EXPIRES_SECONDS_MAX);
+    let expires = expires.ok_or_else(|| {
+        Sigv4Error::Incomplete(format!(
+            "X-Amz-Expires must be a number of seconds of at most {EXPIRES_SECONDS_MAX}."
+        ))
+    })?;
+    assemble(
+        &require("X-Amz-Credential")?,
+        &require("X-Amz-Signature")?,
+        &require("X-Amz-SignedHeaders")?,
+        require("X-Amz-Date")?,
+        Some(expires),
+        value("X-Amz-Security-Token"),
+        true,
+    )
+}
+
+fn assemble(
+    credential: &str,
+    signature: &str,
+    signed: &str,
+    time: String,
+    expires: Option<u64>,
+    session_token: Option<String>,
+    is_query: bool,
+) -> Result<Presented, Sigv4Error> {
+    // An access key id has no slash.
+    let (access_key_id, scope) = credential.split_once('/').unwrap_or((credential, ""));
+    if access_key_id.is_empty() || scope.split('/').count() != 4 {
+        return Err(Sigv4Error::Incomplete(
+            "Credential must have exactly 5 slash-delimited elements, e.g. \
+             keyid/date/region/service/term."
+                .to_owned(),
+        ));
+    }
+    let signed_headers: Vec<String> = signed.split(';').map(str::to_ascii_lowercase).collect();
+    if signed_headers.len() > SIGNED_HEADERS_MAX {
+        return Err(Sigv4Error::Incomplete("Too many SignedHeaders.".to_owned()));
+    }
+    if !signed_headers.iter().any(|name| name == "host") {
+        return Err(Sigv4Error::Invalid(
+            "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
+        ));
+    }
+    Ok(Presented {
+        access_key_id: access_key_id.to_owned(),
+        scope: scope.to_owned(),
+        signed_headers,
+        // Anything that is no SHA-256 in hexadecimal matches nothing.
+        signature: unhex(signature).ok_or(Sigv4Error::Mismatch)?,
+        time,
+        expires,
+        session_token,
+        is_query,
+    })
+}
+
+/// `Date` may be an HTTP date; the canonical form is ISO 8601 basic.
+fn amz_time(text: &str) -> String {
+    match httpdate::parse_http_date(text) {
+        Ok(time) => jiff::Timestamp::try_from(time)
+            .map(|time| time.to_zoned(TimeZone::UTC).strftime(AMZ_TIME).to_string())
+            .unwrap_or_else(|_| text.to_owned()),
+        Err(_) => text.to_owned(),
+    }
+}
+
+// ---- checking
+
+fn check_scope(presented: &Presented, scope: &Scope) -> Result<(), Sigv4Error> {
+    let parts: Vec<&str> = presented.scope.split('/').collect();
+    let [date, region, service, terminator] = parts[..] else {
+        return Err(Sigv4Error::Incomplete("Credential cannot be read.".to_owned()));
+    };
+    let mut wrong = String::new();
+    if !presented.time.starts_with(date) || date.len() != 8 {
+        let day: String = presented.time.chars().take(8).collect();
+        wrong.push_str(&format!(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from \
+             HTTP: '{date}' != '{day}', from '{}'. ",
+            presented.time
+        ));
+    }
+    if region != scope.aws_region {
+        wrong.push_str(&format!(
+            "Credential should be scoped to a valid region, not '{region}'. This one is '{}'. ",
+            scope.aws_region
+        ));
+    }
+    if service != scope.service {
+        wrong.push_str(&format!(
+            "Credential should be scoped to correct service: '{}'. ",
+            scope.service
+        ));
+    }
+    if terminator != TERMINATOR {
+        wrong.push_str(&format!(
+            "Credential should be scoped with a valid terminator: '{TERMINATOR}', not \
+             '{terminator}'. "
+        ));
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Sigv4Error::Invalid(wrong.trim_end().to_owned())),
+    }
+}
+
+fn check_time(presented: &Presented, now: Timestamp) -> Result<(), Sigv4Error> {
+    let signed_at = seconds_of(&presented.time).ok_or_else(|| {
+        Sigv4Error::Incomplete(format!(
+            "Date must be in ISO-8601 'basic format'. Got '{}'. See \
+             http://en.wikipedia.org/wiki/ISO_8601",
+            presented.time.chars().take(40).collect::<String>()
+        ))
+    })?;
+    let now = now.as_seconds();
+    let skew = SKEW_MINUTES * 60;
+    let expires_at = signed_at.saturating_add(presented.expires.unwrap_or(skew));
+    if expires_at < now {
+        let now_text = text_of(now);
+        return Err(Sigv4Error::Invalid(match presented.expires {
+            Some(_) => format!(
+                "Signature expired: {} is now earlier than {now_text} ({} + {} sec.)",
+                text_of(expires_at),
+                presented.time,
+                presented.expires.unwrap_or_default()
+            ),
+            None => format!(
+                "Signature expired: {} is now earlier than {} ({now_text} - {SKEW_MINUTES} min.)",
+                presented.time,
+                text_of(now.saturating_sub(skew))
+            ),
+        }));
+    }
+    if signed_at > now.saturating_add(skew) {
+        return Err(Sigv4Error::Invalid(format!(
+            "Signature not yet current: {} is still later than {} ({} + {SKEW_MINUTES} min.)",
+            presented.time,
+            text_of(now.saturating_add(skew)),
+            text_of(now)
+        )));
+    }
+    Ok(())
+}
+
+fn check_token(presented: &Presented, secret: &Secret) -> Result<(), Sigv4Error> {
+    let same = match (&secret.session_token, &presented.session_token) {
+        (None, None) => true,
+        (Some(known), Some(sent)) => {
+            verify_slices_are_equal(known.as_bytes(), sent.as_bytes()).is_ok()
+        }
+        _ => false,
+    };
+    if same { Ok(()) } else { Err(Sigv4Error::UnknownKey) }
+}
+
+fn seconds_of(time: &str) -> Option<u64> {
+    let time = jiff::civil::DateTime::strptime(AMZ_TIME, time).ok()?;
+    let time = time.to_zoned(TimeZone::UTC).ok()?;
+    u64::try_from(time.timestamp().as_second()).ok()
+}
+
+fn text_of(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+    let time = time.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    time.to_zoned(TimeZone::UTC).strftime(AMZ_TIME).to_string()
+}
+
+// ---- the canonical request
+
+fn canonical_request(
+    parts: &Parts,
+    presented: &Presented,
+    body: &[u8],
+) -> Result<String, Sigv4Error> {
+    let mut text = String::with_capacity(512);
+    text.push_str(parts.method.as_str());
+    text.push('\n');
+    // Encoded once more than it was sent: every service but S3.
+    text.extend(utf8_percent_encode(&without_dots(parts.uri.path()), PATH));
+    text.push('\n');
+    text.push_str(&canonical_query(parts.uri.query().unwrap_or_default(), presented.is_query));
+    text.push('\n');
+    for name in &presented.signed_headers {
+        text.push_str(name);
+        text.push(':');
+        text.push_str(&header_value(parts, name)?);
+        text.push('\n');
+    }
+    text.push('\n');
+    text.push_str(&presented.signed_headers.join(";"));
+    text.push('\n');
+    text.push_str(&hex(digest(&SHA256, body).as_ref()));
+    Ok(text)
+}
+
+fn header_value(parts: &Parts, name: &str) -> Result<String, Sigv4Error> {
+    let mut values = Vec::new();
+    for value in parts.headers.get_all(name) {
+        let value = value.to_str().map_err(|_| Sigv4Error::Mismatch)?;
+        values.push(value.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    if values.is_empty() {
+        // HTTP/2 and HTTP/3 have the host in the URI.
+        let authority = parts.uri.authority().filter(|_| name == "host");
+        return authority.map(|at| at.to_string()).ok_or(Sigv4Error::Mismatch);
+    }
+    Ok(values.join(","))
+}
+
+/// RFC 3986 section 5.2.4, and AWS's removal of doubled slashes.
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+    }
+    let mut text = String::with_capacity(path.len() + 1);
+    text.push('/');
+    text.push_str(&kept.join("/"));
+    if path.len() > 1 && path.ends_with('/') && !kept.is_empty() {
+        text.push('/');
+    }
+    text
+}
+
+fn canonical_query(query: &str, presigned: bool) -> String {
+    let mut encoded: Vec<(String, String)> = pairs(query)
+        .into_iter()
+        .filter(|(name, _)| !(presigned && name == "X-Amz-Signature"))
+        .map(|(name, value)| (encode(&name), encode(&value)))
+        .collect();
+    encoded.sort();
+    let pairs: Vec<String> =
+        encoded.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    pairs.join("&")
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+/// Names and values, decoded. A `+` is a plus: signers write a space as `%20`.
+fn pairs(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name), decode(value))
+        })
+        .collect()
+}
+
+fn signature(secret: &str, presented: &Presented, canonical: &str) -> Vec<u8> {
+    let to_sign = format!(
+        "{ALGORITHM}\n{}\n{}\n{}",
+        presented.time,
+        presented.scope,
+        hex(digest(&SHA256, canonical.as_bytes()).as_ref())
+    );
+    let first = Zeroizing::new(format!("AWS4{secret}").into_bytes());
+    let mut key = Zeroizing::new(first.to_vec());
+    for part in presented.scope.split('/') {
+        key = Zeroizing::new(hmac_sha256(&key, part.as_bytes()));
+    }
+    hmac_sha256(&key, to_sign.as_bytes())
+}
+
+fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 64 {
+        return None;
+    }
+    let digit = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..64).step_by(2).map(digit).collect()
+}
+
+// ---- signing, for our own clients
+
+/// A key pair to sign with.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    pub access_key_id: String,
+    pub secret: Secret,
+    pub scope: Scope,
+}
+
+impl Signer {
+    /// Adds `x-amz-date`, the session token and `Authorization` to a request that carries its
+    /// `Host`. Every header that is there is signed.
+    pub fn sign(&self, parts: &mut Parts, body: &[u8], now: Timestamp) -> Result<(), Sigv4Error> {
+        let time = text_of(now.as_seconds());
+        let day: String = time.chars().take(8).collect();
+        let invalid = |_| Sigv4Error::Invalid("a header cannot be signed".to_owned());
+        parts.headers.insert("x-amz-date", time.parse().map_err(invalid)?);
+        if let Some(token) = &self.secret.session_token {
+            parts.headers.insert("x-amz-security-token", token.parse().map_err(invalid)?);
+        }
+        let mut signed: Vec<String> =
+            parts.headers.keys().map(|name| name.as_str().to_owned()).collect();
+        if !signed.iter().any(|name| name == "host") {
+            signed.push("host".to_owned());
+        }
+        signed.sort();
+        let Scope { aws_region, service } = &self.scope;
+        let presented = Presented {
+            access_key_id: self.access_key_id.clone(),
+            scope: format!("{day}/{aws_region}/{service}/{TERMINATOR}"),
+            signed_headers: signed,
+            signature: Vec::new(),
+            time,
+            expires: None,
+            session_token: None,
+            is_query: false,
+        };
+        let canonical = canonical_request(parts, &presented, body)?;
+        let signature = signature(&self.secret.secret_access_key, &presented, &canonical);
+        let header = format!(
+            "{ALGORITHM} Credential={}/{}, SignedHeaders={}, Signature={}",
+            presented.access_key_id,
+            presented.scope,
+            presented.signed_headers.join(";"),
+            hex(&signature)
+        );
+        parts.headers.insert(AUTHORIZATION, header.parse().map_err(invalid)?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "sigv4_tests.rs"]
+mod tests;
