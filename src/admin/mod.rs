@@ -9,6 +9,7 @@ mod answer;
 pub mod client;
 pub mod http;
 pub mod openapi;
+pub mod operations;
 pub mod protocol;
 pub mod rest;
 pub mod status;
