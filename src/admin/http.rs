@@ -162,16 +162,28 @@ pub struct Config {
 /// operator wants to see that. Without `tls` it speaks plain HTTP, which is meant for loopback.
 pub fn serve(
     config: Config,
+    listener: Listener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    admin: Arc<dyn Admin>,
+    tasks: &Tasks,
+) {
+    serve_some(config, listener, tls, admin, tasks, CONNECTIONS_MAX);
+}
+
+/// [`serve`] with a bound of the caller's on connections.
+pub(super) fn serve_some(
+    config: Config,
     mut listener: Listener,
     tls: Option<Arc<rustls::ServerConfig>>,
     admin: Arc<dyn Admin>,
     tasks: &Tasks,
+    connections_max: usize,
 ) {
     let large_bodies = Semaphore::new(LARGE_BODIES_MAX);
     let draining = tasks.draining().clone();
     let server = Arc::new(Server { config, admin, draining, large_bodies });
     let acceptor = tls.map(TlsAcceptor::from);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(connections_max));
     let own_tasks = tasks.clone();
     tasks.spawn(async move {
         loop {

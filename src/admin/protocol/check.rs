@@ -114,7 +114,11 @@ impl Violations<'_> {
     }
 
     fn value(&mut self, member: &Member, value: &Value, path: String) {
-        self.form(self.model.shape(member.shape).map(|shape| (&*shape.name, &shape.form)), value, path);
+        self.form(
+            self.model.shape(member.shape).map(|shape| (&*shape.name, &shape.form)),
+            value,
+            path,
+        );
     }
 
     fn form(&mut self, shape: Option<(&str, &Form)>, value: &Value, path: String) {
@@ -144,10 +148,8 @@ impl Violations<'_> {
                 if let Some(pattern) = &rules.pattern
                     && !pattern.regex.is_match(text)
                 {
-                    let constraint = format!(
-                        "Member must satisfy regular expression pattern: {}",
-                        pattern.text
-                    );
+                    let constraint =
+                        format!("Member must satisfy regular expression pattern: {}", pattern.text);
                     self.add(&quoted(text), &path, &constraint);
                 }
             }
@@ -223,9 +225,8 @@ impl Violations<'_> {
 
 /// The values of an enumeration in the order AWS prints them.
 fn allowed<'a>(model: &Model, shape: &str, form: &'a Form) -> Vec<&'a str> {
-    let known = PRINT_ORDERS
-        .iter()
-        .find(|(service, name, _)| *service == model.service && *name == shape);
+    let known =
+        PRINT_ORDERS.iter().find(|(service, name, _)| *service == model.service && *name == shape);
     match (known, form) {
         (Some((_, _, order)), _) => order.to_vec(),
         (None, Form::Text(rules)) => rules.values.iter().map(|value| &**value).collect(),

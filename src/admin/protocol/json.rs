@@ -84,9 +84,7 @@ impl<'a> Seed<'a> {
         let shape = self.reader.model.shape(shape);
         let shape = shape.ok_or_else(|| E::custom("a shape of another model"))?;
         let expected = match &shape.form {
-            Form::Structure(members) => {
-                Expected::Members(members, *shape.name == *PATCH_OPERATION)
-            }
+            Form::Structure(members) => Expected::Members(members, *shape.name == *PATCH_OPERATION),
             form => Expected::Form(form),
         };
         Ok(Seed { reader: self.reader, expected })

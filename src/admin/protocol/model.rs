@@ -258,11 +258,7 @@ impl Model {
 
     /// Operations that a request of this method and number of segments may be, the more particular
     /// ones first.
-    pub fn candidates(
-        &self,
-        method: &Method,
-        segments: usize,
-    ) -> impl Iterator<Item = &Operation> {
+    pub fn candidates(&self, method: &Method, segments: usize) -> impl Iterator<Item = &Operation> {
         let found = self.routes.get(&(method.clone(), segments));
         found.into_iter().flatten().filter_map(|at| self.operations.get(*at))
     }
