@@ -1,5 +1,7 @@
 //! The admin surface over real sockets, and what it refuses.
 
+mod control;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -297,7 +297,7 @@ impl Maker<'_> {
     fn structure(&mut self, structure: &Structure) -> Value {
         let mut body = Map::new();
         for (wire, member) in &structure.body {
-            if member.required || self.roll() % 3 != 0 {
+            if member.required || !self.roll().is_multiple_of(3) {
                 body.insert(wire.to_string(), self.member(member));
             }
         }
@@ -313,7 +313,7 @@ impl Maker<'_> {
 
     fn value(&mut self, shape: ShapeId) -> Value {
         if let Some(instead) = self.instead
-            && self.roll() % 16 == 0
+            && self.roll().is_multiple_of(16)
         {
             return instead.clone();
         }

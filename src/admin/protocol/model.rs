@@ -125,7 +125,7 @@ pub struct Shape {
 
 #[derive(Debug)]
 pub enum Form {
-    Structure(Structure),
+    Structure(Box<Structure>),
     List(ShapeId),
     /// Keys are text.
     Map(ShapeId),
@@ -305,7 +305,7 @@ fn form(
     };
     let range = Range { min: raw.min, max: raw.max };
     Ok(match raw.form.as_str() {
-        "structure" => Form::Structure(structure(name, raw, find)?),
+        "structure" => Form::Structure(Box::new(structure(name, raw, find)?)),
         "list" => Form::List(inner(&raw.member)?),
         "map" => Form::Map(inner(&raw.value)?),
         "string" => Form::Text(Text {
