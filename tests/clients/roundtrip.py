@@ -19,6 +19,7 @@ import string
 import sys
 
 import botocore.config
+import botocore.handlers
 import botocore.session
 
 ENDPOINT, SEED, ROUNDS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -146,11 +147,6 @@ def expected_input(shape, params):
     return seen
 
 
-def expected_output(shape, given):
-    """What botocore should have parsed: v1 and v2 write dates differently, and both parse."""
-    return given
-
-
 def normal(parsed):
     """Dates without their time zone object, streams as bytes."""
     if isinstance(parsed, dict):
@@ -242,7 +238,8 @@ def errors(client, service):
 
 
 def large_file(client):
-    """A file is sent after `100 Continue`, however large."""
+    """A file is sent after `100 Continue`, which botocore asks for with S3 and others may with us."""
+    client.meta.events.register("before-call.apigateway.PutRestApi", botocore.handlers.add_expect_header)
     body = b"x" * (5 * 1024 * 1024)
     ask({"answer": {"body": {}}})
     client.put_rest_api(restApiId="a", body=io.BytesIO(body))
