@@ -7,6 +7,7 @@
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /_tidegate/status` | [`ClusterStatus`] |
 //! | `POST /_tidegate/purges` | [`PurgeRequest`] in, [`PurgeOutcome`] out |
+//! | anything else, in the region | AWS's control plane: [`ControlPlane`] |
 //!
 //! A web page open on the operator's machine can reach a loopback listener too. Three rules keep
 //! it out: a change needs `Content-Type: application/json` (which a page cannot send elsewhere
@@ -14,7 +15,12 @@
 //! an address nor a name of ours (a page's own name may resolve to 127.0.0.1). A change from
 //! another machine needs a client certificate, which the TLS configuration must have verified.
 //!
-//! It is not built for load: few connections, small bodies, one answer at a time.
+//! For requests to AWS's control plane a signature stands in for these rules: it covers `Host`, so
+//! any name will do, and `Content-Type` may be what AWS's clients send. An `Origin` is refused as
+//! well. Where signatures are not verified, `Host` must be known and the visitor may change things.
+//!
+//! It is not built for load: some hundred connections, one answer at a time on each. Bodies are held
+//! whole, since a signature covers them; only a few large ones are at the same time.
 //!
 //! RFC 9110 and 9112; RFC 6454 section 7 (`Origin`).
 
@@ -26,20 +32,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::answer::{Answer, Refusal, answer, json, text};
+use crate::admin::operations::ControlPlane;
+use crate::admin::protocol::encode::refuse;
+use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::status::ClusterStatus;
 use crate::model::ids::{ApiId, StageName};
 use crate::model::quotas;
@@ -54,18 +63,28 @@ pub const PURGES_PATH: &str = "/_tidegate/purges";
 
 /// A purge request is a few hundred bytes; ours, generous.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Head of a request; hyper's smallest buffer, plenty for a tool.
-const HEAD_BYTES_MAX: usize = 8 * 1024;
-const HEADERS_MAX: usize = 64;
-/// A tool sends its head at once; this is for links, not for thinking.
-const HEAD_READ_MAX: Duration = Duration::from_secs(10);
+/// A request to AWS's control plane: a definition of 6 MB as text within JSON, with its escapes.
+/// AWS: "Quotas for configuring and running a REST API", payload size.
+const CONTROL_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bodies beyond this wait for room; most are far below.
+const SMALL_BODY_BYTES: usize = 64 * 1024;
+/// Large bodies that are held at the same time: 160 MiB at most.
+const LARGE_BODIES_MAX: usize = 16;
+/// Head of a request: a presigned address may be 8 KiB, a session token 4 KiB more.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+const HEADERS_MAX: usize = 100;
+/// A tool sends its head at once. A connection may also rest that long between two requests: AWS's
+/// clients keep some open, and one that is closed too soon costs them a failed call.
+const HEAD_READ_MAX: Duration = Duration::from_secs(60);
 const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Reading the body and answering; a purge waits for far nodes to confirm.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// However slowly a client reads, its connection ends.
+/// After this a connection ends with the answer it is at.
 const CONNECTION_MAX: Duration = Duration::from_secs(300);
-/// Monitoring, a health check and a few people.
-const CONNECTIONS_MAX: usize = 64;
+/// However slowly a client reads, its connection ends.
+const CONNECTION_END_MAX: Duration = Duration::from_secs(90);
+/// Monitoring, a few people, and tools that keep ten connections per thread.
+const CONNECTIONS_MAX: usize = 512;
 /// Wait after a failed accept: without file descriptors the next one fails too.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 /// Longest path pattern of a purge: the longest request target AWS takes.
@@ -83,6 +102,10 @@ pub trait Admin: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// Drops cached answers on all nodes and waits, within bounds, for their confirmation.
     async fn purge(&self, request: PurgeRequest) -> Result<PurgeOutcome, AdminError>;
+    /// AWS's control plane; only the region has one.
+    fn control_plane(&self) -> Option<Arc<ControlPlane>> {
+        None
+    }
 }
 
 /// Which cached answers to drop.
@@ -139,14 +162,28 @@ pub struct Config {
 /// operator wants to see that. Without `tls` it speaks plain HTTP, which is meant for loopback.
 pub fn serve(
     config: Config,
-    mut listener: Listener,
+    listener: Listener,
     tls: Option<Arc<rustls::ServerConfig>>,
     admin: Arc<dyn Admin>,
     tasks: &Tasks,
 ) {
-    let server = Arc::new(Server { config, admin, draining: tasks.draining().clone() });
+    serve_some(config, listener, tls, admin, tasks, CONNECTIONS_MAX);
+}
+
+/// [`serve`] with a bound of the caller's on connections.
+pub(super) fn serve_some(
+    config: Config,
+    mut listener: Listener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    admin: Arc<dyn Admin>,
+    tasks: &Tasks,
+    connections_max: usize,
+) {
+    let large_bodies = Semaphore::new(LARGE_BODIES_MAX);
+    let draining = tasks.draining().clone();
+    let server = Arc::new(Server { config, admin, draining, large_bodies });
     let acceptor = tls.map(TlsAcceptor::from);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(connections_max));
     let own_tasks = tasks.clone();
     tasks.spawn(async move {
         loop {
@@ -179,6 +216,8 @@ struct Server {
     config: Config,
     admin: Arc<dyn Admin>,
     draining: CancellationToken,
+    /// Room for large bodies.
+    large_bodies: Semaphore,
 }
 
 /// Who is at the other end.
@@ -225,14 +264,24 @@ impl Server {
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);
-        let connection = pin!(tokio::time::timeout(CONNECTION_MAX, connection));
-        tokio::select! {
-            ended = connection => match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "An admin connection ended early."),
-                Err(_) => tracing::debug!("An admin connection reached its greatest age."),
-            },
-            () = tasks.stopped().cancelled() => {}
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = tokio::time::sleep(CONNECTION_MAX) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = tokio::time::sleep(CONNECTION_END_MAX) => {
+                        tracing::debug!("An admin connection reached its greatest age.");
+                        return;
+                    }
+                    () = tasks.stopped().cancelled() => return,
+                }
+            }
+            () = tasks.stopped().cancelled() => return,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "An admin connection ended early.");
         }
     }
 
@@ -252,6 +301,11 @@ impl Server {
     }
 
     async fn route(&self, request: Request<Incoming>, visitor: Visitor) -> Result<Answer, Refusal> {
+        if !is_ours(request.uri().path())
+            && let Some(control) = self.admin.control_plane()
+        {
+            return self.control(request, visitor, &control).await;
+        }
         self.check_host(request.headers())?;
         let method = request.method().clone();
         let reads = method == Method::GET || method == Method::HEAD;
@@ -271,6 +325,57 @@ impl Server {
                 "known are /healthz, /readyz, /metrics, /_tidegate/status and /_tidegate/purges",
             )),
         }
+    }
+
+    /// AWS's control plane.
+    async fn control(
+        &self,
+        request: Request<Incoming>,
+        visitor: Visitor,
+        control: &ControlPlane,
+    ) -> Result<Answer, Refusal> {
+        check_origin(request.headers(), "send it from a program with AWS's SDK")?;
+        if !control.verifies() && !visitor.may_change {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "this listener verifies no signatures and serves only its own machine",
+                "run the command on the node itself, or start the region without `--open-admin`",
+            ));
+        }
+        // A signature covers `Host`, so no other page's name can be behind it.
+        if !(control.verifies() && is_signed(&request)) {
+            self.check_host(request.headers())?;
+        }
+        let (parts, body) = request.into_parts();
+        let Some((body, _room)) = self.read_large_body(body).await? else {
+            let message = format!("The body is longer than {CONTROL_BODY_BYTES_MAX} bytes.");
+            let error = ApiError::new(ErrorKind::RequestTooLarge, message);
+            return Ok(refuse(None, error).map(Full::new));
+        };
+        Ok(control.answer(&parts, body).await.map(Full::new))
+    }
+
+    /// The body with the room it takes; `None` when it is too long. What is announced as too long is
+    /// not even asked for (`Expect: 100-continue`).
+    async fn read_large_body(
+        &self,
+        mut body: Incoming,
+    ) -> Result<Option<(Bytes, Option<SemaphorePermit<'_>>)>, Refusal> {
+        if body.size_hint().lower() > CONTROL_BODY_BYTES_MAX as u64 {
+            return Ok(None);
+        }
+        let (mut read, mut room) = (BytesMut::new(), None);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(broken_off)?.into_data() else { continue };
+            if read.len() + data.len() > CONTROL_BODY_BYTES_MAX {
+                return Ok(None);
+            }
+            if room.is_none() && read.len() + data.len() > SMALL_BODY_BYTES {
+                room = self.large_bodies.acquire().await.ok();
+            }
+            read.extend_from_slice(&data);
+        }
+        Ok(Some((read.freeze(), room)))
     }
 
     fn readiness(&self) -> Answer {
@@ -340,15 +445,32 @@ fn host_name(host: &str) -> Option<&str> {
     port.parse::<u16>().ok().map(|_| name)
 }
 
+/// The paths that are Tidegate's and not AWS's.
+fn is_ours(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics") || path.starts_with("/_tidegate/")
+}
+
+/// Whether a request claims to be signed, in its head or in its address.
+fn is_signed<B>(request: &Request<B>) -> bool {
+    let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+    let query = request.uri().query().unwrap_or_default();
+    header.is_some_and(|value| value.starts_with(b"AWS4-"))
+        || query.split('&').any(|piece| piece.starts_with("X-Amz-Signature="))
+}
+
+/// RFC 6454 section 7: whoever sends an `Origin` is a web page.
+fn check_origin(headers: &HeaderMap, hint: &'static str) -> Result<(), Refusal> {
+    if headers.contains_key(ORIGIN) {
+        let message = "requests from web pages are refused";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message, hint));
+    }
+    Ok(())
+}
+
 /// Whether this request may change anything at all.
 fn check_change(headers: &HeaderMap, visitor: Visitor) -> Result<(), Refusal> {
-    if headers.contains_key(ORIGIN) {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "requests from web pages are refused",
-            "send the request from the command line: `tidegate purge --api ID --stage NAME`",
-        ));
-    }
+    let hint = "send the request from the command line: `tidegate purge --api ID --stage NAME`";
+    check_origin(headers, hint)?;
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
@@ -376,12 +498,13 @@ async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {
             format!("the body is longer than {BODY_BYTES_MAX} bytes"),
             "purge a whole stage, or send one pattern per request",
         )),
-        Err(error) => Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            format!("the body broke off: {error}"),
-            "send the request again",
-        )),
+        Err(error) => Err(broken_off(error)),
     }
+}
+
+fn broken_off(error: impl fmt::Display) -> Refusal {
+    let message = format!("the body broke off: {error}");
+    Refusal::new(StatusCode::BAD_REQUEST, message, "send the request again")
 }
 
 fn check_purge(request: &PurgeRequest) -> Result<(), Refusal> {

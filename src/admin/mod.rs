@@ -10,6 +10,7 @@ pub mod client;
 pub mod http;
 pub mod iam;
 pub mod openapi;
+pub mod operations;
 pub mod protocol;
 pub mod rest;
 pub mod status;

@@ -5,6 +5,7 @@
 
 mod caching;
 mod client_door;
+mod clients;
 mod command_line;
 mod deploy;
 mod doors;

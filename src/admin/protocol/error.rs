@@ -22,6 +22,8 @@ pub enum ErrorKind {
     UnrecognizedClient,
     NotFound,
     Conflict,
+    /// A body beyond what is taken; ours.
+    RequestTooLarge,
     LimitExceeded,
     TooManyRequests,
     /// An operation of AWS's model that is not built; ours.
@@ -45,6 +47,7 @@ impl ErrorKind {
             ErrorKind::UnrecognizedClient => "UnrecognizedClientException",
             ErrorKind::NotFound => "NotFoundException",
             ErrorKind::Conflict => "ConflictException",
+            ErrorKind::RequestTooLarge => "RequestEntityTooLargeException",
             ErrorKind::LimitExceeded => "LimitExceededException",
             ErrorKind::TooManyRequests => "TooManyRequestsException",
             ErrorKind::NotImplemented => "NotImplementedException",
@@ -64,6 +67,7 @@ impl ErrorKind {
             | ErrorKind::UnrecognizedClient => 403,
             ErrorKind::NotFound => 404,
             ErrorKind::Conflict => 409,
+            ErrorKind::RequestTooLarge => 413,
             ErrorKind::LimitExceeded | ErrorKind::TooManyRequests => 429,
             ErrorKind::Internal => 500,
             ErrorKind::NotImplemented => 501,
