@@ -15,6 +15,7 @@
 //! "OpenAPI extensions for API Gateway".
 
 mod expression;
+pub mod import;
 mod integration;
 mod method;
 mod mock;
