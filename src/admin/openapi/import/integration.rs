@@ -36,6 +36,8 @@ const KEYS: [&str; 20] = [
 /// Members that are text and stay as they are.
 const TEXTS: [&str; 5] =
     ["uri", "credentials", "connectionId", "integrationTarget", "cacheNamespace"];
+/// AWS: "Stream the integration response for your proxy integrations".
+const STREAMING_TIMEOUT_MAX_MS: u32 = 900_000;
 const VERBS: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "ANY"];
 
 impl<'a> Reader<'a> {
@@ -107,7 +109,12 @@ impl<'a> Reader<'a> {
         }
         let words = ["INTERNET", "VPC_LINK"];
         let connection = at.get("connectionType").and_then(|at| self.one_of(&at, &words));
-        let connection = connection.or(kind.starts_with("HTTP").then_some("INTERNET"));
+        // Recorded: the internet is shown for HTTP only.
+        let connection = match (connection, kind.starts_with("HTTP")) {
+            (None | Some("INTERNET"), true) => Some("INTERNET"),
+            (Some("INTERNET"), false) => None,
+            (other, _) => other,
+        };
         if let Some(connection) = connection {
             body.insert("connectionType".to_owned(), Json::from(connection));
         }
@@ -193,7 +200,11 @@ impl<'a> Reader<'a> {
     fn timeout(&self, at: &At<'a>) -> u32 {
         let least = u32::try_from(quotas::INTEGRATION_TIMEOUT_MIN.as_millis()).unwrap_or(0);
         let default = u32::try_from(quotas::INTEGRATION_TIMEOUT_MAX.as_millis()).unwrap_or(least);
+        let streams = at.get("responseTransferMode").is_some_and(
+            |at| matches!(&at.node.value, Value::Text(mode) if mode.eq_ignore_ascii_case("STREAM")),
+        );
         let most = self.options.integration_timeout_max_ms;
+        let most = if streams { most.max(STREAMING_TIMEOUT_MAX_MS) } else { most };
         let Some(at) = at.get("timeoutInMillis") else { return default };
         match &at.node.value {
             Value::Integer(given) if (i64::from(least)..=i64::from(most)).contains(given) => {
@@ -258,6 +269,7 @@ impl<'a> Reader<'a> {
         method_responses: &Map<String, Json>,
     ) -> Map<String, Json> {
         let mut responses: Map<String, Json> = Map::new();
+        let mut has_default = false;
         for (pattern, at) in at.entries() {
             if !matches!(at.node.value, Value::Map(_)) {
                 at.expected("a table");
@@ -274,7 +286,12 @@ impl<'a> Reader<'a> {
             let mut body = Map::new();
             body.insert("statusCode".to_owned(), Json::from(code.as_str()));
             // Recorded: the default response of an import has no pattern.
-            if pattern != "default" {
+            if matches!(pattern, "default" | "") {
+                if has_default {
+                    at.problem("there is already a default response", None);
+                }
+                has_default = true;
+            } else {
                 body.insert("selectionPattern".to_owned(), Json::from(self.own(pattern)));
             }
             let place = format!("{place} {code}");

@@ -37,6 +37,7 @@ use crate::model::problem::{Findings, Problem, Problems};
 use crate::model::quotas;
 
 pub use places::Places;
+pub(in crate::admin) use schemas::MODELS_URL;
 
 /// Bytes a definition may cost, texts, names and [`COST`] for each value: ours, ten times the
 /// longest document.
