@@ -14,7 +14,10 @@
 //! AWS: API Gateway Developer Guide, "Develop REST APIs using OpenAPI in API Gateway" and
 //! "OpenAPI extensions for API Gateway".
 
+pub mod apply;
+pub mod export;
 mod expression;
+pub mod import;
 mod integration;
 mod method;
 mod mock;

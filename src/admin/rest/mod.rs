@@ -1,3 +1,10 @@
 //! The operations of REST APIs (v1), by resource.
 
+use crate::admin::protocol::operation::Operations;
+
 pub mod definition;
+pub mod export;
+pub mod import;
+
+/// Every operation of v1 that is built.
+pub const OPERATIONS: &[Operations] = &[export::OPERATIONS, import::OPERATIONS];
