@@ -22,8 +22,11 @@ mod integration;
 mod method;
 mod mock;
 mod paths;
+mod plain;
 mod root;
 mod syntax;
+
+pub use plain::to_json;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;

@@ -20,7 +20,7 @@ pub(super) const OPERATIONS: Operations = &[
     ("DeleteAuthorizer", delete),
 ];
 
-const AUTHORIZERS: Family = Family {
+pub(super) const AUTHORIZERS: Family = Family {
     kind: Kind::HttpAuthorizer,
     id: "authorizerId",
     noun: "Authorizer",

@@ -12,7 +12,9 @@ mod apis;
 mod authorizers;
 mod deployments;
 mod domain_names;
+mod export;
 mod family;
+mod import;
 mod integrations;
 mod mappings;
 mod models;
@@ -32,6 +34,8 @@ pub const OPERATIONS: &[Operations] = &[
     authorizers::OPERATIONS,
     deployments::OPERATIONS,
     domain_names::OPERATIONS,
+    export::OPERATIONS,
+    import::OPERATIONS,
     integrations::OPERATIONS,
     mappings::OPERATIONS,
     models::OPERATIONS,
