@@ -14,13 +14,19 @@
 //! AWS: API Gateway Developer Guide, "Develop REST APIs using OpenAPI in API Gateway" and
 //! "OpenAPI extensions for API Gateway".
 
+pub mod apply;
+pub mod export;
 mod expression;
+pub mod import;
 mod integration;
 mod method;
 mod mock;
 mod paths;
+mod plain;
 mod root;
 mod syntax;
+
+pub use plain::to_json;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;

@@ -1,8 +1,10 @@
 //! The operations of REST APIs (v1), by resource.
 
-pub mod definition;
-
 use crate::admin::protocol::operation::Operations;
 
-/// The handlers' tables, one per resource.
-pub const OPERATIONS: &[Operations] = &[];
+pub mod definition;
+pub mod export;
+pub mod import;
+
+/// Every operation of v1 that is built.
+pub const OPERATIONS: &[Operations] = &[export::OPERATIONS, import::OPERATIONS];

@@ -1,0 +1,452 @@
+//! `x-amazon-apigateway-integration`, as the control plane keeps it.
+//!
+//! AWS: API Gateway Developer Guide, "x-amazon-apigateway-integration object"; API Reference,
+//! "PutIntegration", "PutIntegrationResponse".
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::admin::openapi::import::Reader;
+use crate::admin::openapi::import::method::is_parameter_name;
+use crate::model::document::{At, Value};
+use crate::model::quotas;
+
+const KEY: &str = "x-amazon-apigateway-integration";
+const KEYS: [&str; 20] = [
+    "type",
+    "uri",
+    "httpMethod",
+    "credentials",
+    "connectionType",
+    "connectionId",
+    "integrationTarget",
+    "integrationSubtype",
+    "payloadFormatVersion",
+    "requestParameters",
+    "requestTemplates",
+    "passthroughBehavior",
+    "contentHandling",
+    "cacheNamespace",
+    "cacheKeyParameters",
+    "timeoutInMillis",
+    "responseTransferMode",
+    "tlsConfig",
+    "responses",
+    "$ref",
+];
+/// Members that are text and stay as they are.
+const TEXTS: [&str; 5] =
+    ["uri", "credentials", "connectionId", "integrationTarget", "cacheNamespace"];
+/// AWS: "Stream the integration response for your proxy integrations".
+const STREAMING_TIMEOUT_MAX_MS: u32 = 900_000;
+const VERBS: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "ANY"];
+
+impl<'a> Reader<'a> {
+    /// The integration of an operation; `None` when it has none, or after complaints.
+    pub(super) fn integration(
+        &self,
+        place: &str,
+        verb: &str,
+        operation: &At<'a>,
+        parameters: &Map<String, Json>,
+        method_responses: &Map<String, Json>,
+    ) -> Option<Map<String, Json>> {
+        let at = self.claim(operation, KEY)?;
+        let place = format!("{place} integration");
+        self.place(&place, &at);
+        let at = self.resolve(&at)?;
+        if !matches!(at.node.value, Value::Map(_)) {
+            at.expected("a table");
+            return None;
+        }
+        self.warn_unknown(&at, &KEYS);
+        let Some(kind) = at.get("type") else {
+            at.problem("Enumeration value for IntegrationType must be non-empty", None);
+            return None;
+        };
+        let kind = self.one_of(&kind, &["HTTP", "HTTP_PROXY", "AWS", "AWS_PROXY", "MOCK"])?;
+        for (key, value) in at.entries() {
+            self.place(&format!("{place} {key}"), &value);
+        }
+        let mut body = Map::new();
+        body.insert("type".to_owned(), Json::from(kind));
+        self.backend(&at, kind, verb, &mut body);
+        let member = format!("{place} requestParameters");
+        if let Some(at) = at.get("requestParameters") {
+            let mappings = self.request_mappings(&at, &member);
+            if !mappings.is_empty() {
+                body.insert("requestParameters".to_owned(), Json::Object(mappings));
+            }
+        }
+        if let Some(templates) = at.get("requestTemplates") {
+            let templates = self.templates(&templates, &format!("{place} requestTemplates"));
+            body.insert("requestTemplates".to_owned(), Json::Object(templates));
+        }
+        let words = ["WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER"];
+        let passthrough = at.get("passthroughBehavior").and_then(|at| self.one_of(&at, &words));
+        let passthrough = passthrough.unwrap_or("WHEN_NO_MATCH");
+        body.insert("passthroughBehavior".to_owned(), Json::from(passthrough));
+        self.content_handling(&at, &mut body);
+        body.insert("timeoutInMillis".to_owned(), Json::from(self.timeout(&at)));
+        let keys = self.cache_keys(&at, parameters);
+        body.insert("cacheKeyParameters".to_owned(), Json::Array(keys));
+        self.kept(&at, &mut body);
+        if let Some(responses) = at.get("responses") {
+            let place = format!("{place} integrationResponses");
+            let responses = self.integration_responses(&responses, &place, method_responses);
+            body.insert("integrationResponses".to_owned(), Json::Object(responses));
+        }
+        Some(body)
+    }
+
+    /// Whom to call, and how.
+    fn backend(&self, at: &At<'a>, kind: &str, verb: &str, body: &mut Map<String, Json>) {
+        let own = at.get("httpMethod").and_then(|at| self.one_of(&at, &VERBS));
+        // Recorded: a Lambda function is always posted to.
+        let method = if kind == "AWS_PROXY" { "POST" } else { own.unwrap_or(verb) };
+        body.insert("httpMethod".to_owned(), Json::from(method));
+        for key in TEXTS {
+            self.copy_text(at, key, body);
+        }
+        let words = ["INTERNET", "VPC_LINK"];
+        let connection = at.get("connectionType").and_then(|at| self.one_of(&at, &words));
+        // Recorded: the internet is shown for HTTP only.
+        let connection = match (connection, kind.starts_with("HTTP")) {
+            (None | Some("INTERNET"), true) => Some("INTERNET"),
+            (Some("INTERNET"), false) => None,
+            (other, _) => other,
+        };
+        if let Some(connection) = connection {
+            body.insert("connectionType".to_owned(), Json::from(connection));
+        }
+        let uri_at = at.get("uri").unwrap_or_else(|| at.clone());
+        let uri = body.get("uri").and_then(Json::as_str).unwrap_or_default();
+        if let Some(message) = wrong_uri(kind, uri) {
+            uri_at.problem(message, None);
+        }
+        let words = ["BUFFERED", "STREAM"];
+        if let Some(mode) = at.get("responseTransferMode").and_then(|at| self.one_of(&at, &words)) {
+            body.insert("responseTransferMode".to_owned(), Json::from(mode));
+        }
+        if let Some(tls) = at.get("tlsConfig") {
+            self.warn_unknown(&tls, &["insecureSkipVerification", "serverNameToVerify"]);
+            let skip = tls.get("insecureSkipVerification").and_then(|at| at.boolean());
+            if let Some(skip) = skip {
+                let config = json!({ "insecureSkipVerification": skip });
+                body.insert("tlsConfig".to_owned(), config);
+            }
+        }
+    }
+
+    /// Target → source. What is no text is passed over with AWS's recorded warning.
+    fn request_mappings(&self, at: &At<'a>, place: &str) -> Map<String, Json> {
+        let mut mappings = Map::new();
+        let mut words = place.split(' ');
+        let (path, verb) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        for (target, value) in at.entries() {
+            let Value::Text(source) = &value.node.value else {
+                let given = self.json(&value);
+                self.warnings.add(format!(
+                    "Invalid format for 'requestParameters'. Expected type string for property \
+                     '{target}' of resource '{path}' and method '{verb}' but got '{given}'"
+                ));
+                continue;
+            };
+            if !is_request_target(target) {
+                invalid_mapping(&value, target);
+            } else if !is_request_source(source) {
+                invalid_mapping(&value, source);
+            }
+            self.place(&format!("{place} {target}"), &value);
+            mappings.insert(self.own(target), Json::from(self.own(source)));
+        }
+        mappings
+    }
+
+    /// Content type → template; an empty one is null (recorded).
+    fn templates(&self, at: &At<'a>, place: &str) -> Map<String, Json> {
+        let mut templates = Map::new();
+        for (media_type, value) in at.entries() {
+            let template = match &value.node.value {
+                Value::Text(text) if text.is_empty() => Json::Null,
+                Value::Null => Json::Null,
+                Value::Text(text) => Json::from(self.own(text)),
+                _ => {
+                    value.expected("a template's text");
+                    continue;
+                }
+            };
+            if media_type != "$default" && !media_type.contains('/') {
+                value.problem(
+                    format!(
+                        "Validation Result: warnings : [], errors : [Invalid content type \
+                         specified: {media_type}]"
+                    ),
+                    None,
+                );
+            }
+            self.place(&format!("{place} {media_type}"), &value);
+            templates.insert(self.own(media_type), template);
+        }
+        templates
+    }
+
+    fn content_handling(&self, at: &At<'a>, body: &mut Map<String, Json>) {
+        let words = ["CONVERT_TO_BINARY", "CONVERT_TO_TEXT"];
+        if let Some(handling) = at.get("contentHandling").and_then(|at| self.one_of(&at, &words)) {
+            body.insert("contentHandling".to_owned(), Json::from(handling));
+        }
+    }
+
+    fn timeout(&self, at: &At<'a>) -> u32 {
+        let least = u32::try_from(quotas::INTEGRATION_TIMEOUT_MIN.as_millis()).unwrap_or(0);
+        let default = u32::try_from(quotas::INTEGRATION_TIMEOUT_MAX.as_millis()).unwrap_or(least);
+        let streams = at.get("responseTransferMode").is_some_and(
+            |at| matches!(&at.node.value, Value::Text(mode) if mode.eq_ignore_ascii_case("STREAM")),
+        );
+        let most = self.options.integration_timeout_max_ms;
+        let most = if streams { most.max(STREAMING_TIMEOUT_MAX_MS) } else { most };
+        let Some(at) = at.get("timeoutInMillis") else { return default };
+        match &at.node.value {
+            Value::Integer(given) if (i64::from(least)..=i64::from(most)).contains(given) => {
+                u32::try_from(*given).unwrap_or(default)
+            }
+            _ => {
+                let message = format!("Timeout should be between {least} ms and {most} ms");
+                at.problem(message, None);
+                default
+            }
+        }
+    }
+
+    fn cache_keys(&self, at: &At<'a>, parameters: &Map<String, Json>) -> Vec<Json> {
+        let mut keys = Vec::new();
+        for item in at.get("cacheKeyParameters").map(|at| at.items()).unwrap_or_default() {
+            let Some(name) = item.text() else { continue };
+            // A backend's own parameter is a key as well, and may hold what was not declared.
+            if parameters.contains_key(name) || is_request_target(name) {
+                keys.push(Json::from(self.own(name)));
+            } else {
+                item.problem(
+                    format!("Invalid cache key parameter specified: {name}"),
+                    Some("declare it among the method's parameters".to_owned()),
+                );
+            }
+        }
+        keys
+    }
+
+    /// Members of HTTP APIs, without effect in a REST API but kept.
+    fn kept(&self, at: &At<'a>, body: &mut Map<String, Json>) {
+        let mut kept = Map::new();
+        if let Some(version) = at.get("payloadFormatVersion")
+            && let Some(text) = self.scalar(&version)
+        {
+            if text != "1.0" {
+                self.warn(&version, "A REST API has payload format 1.0 only; this is ignored");
+            }
+            kept.insert("payloadFormatVersion".to_owned(), Json::from(text));
+        }
+        if let Some(subtype) = at.get("integrationSubtype") {
+            self.warn(&subtype, "Subtypes are an HTTP API's: a REST API ignores them");
+            self.copy_text(at, "integrationSubtype", &mut kept);
+        }
+        if let Some(tls) = at.get("tlsConfig")
+            && let Some(name) = tls.get("serverNameToVerify")
+        {
+            self.warn(&name, "`serverNameToVerify` is an HTTP API's: a REST API ignores it");
+            self.copy_text(&tls, "serverNameToVerify", &mut kept);
+        }
+        if !kept.is_empty() {
+            body.insert("tidegateExtensions".to_owned(), Json::Object(kept));
+        }
+    }
+
+    /// Status code → integration response. The document has them by pattern; AWS, by status.
+    fn integration_responses(
+        &self,
+        at: &At<'a>,
+        place: &str,
+        method_responses: &Map<String, Json>,
+    ) -> Map<String, Json> {
+        let mut responses: Map<String, Json> = Map::new();
+        let mut has_default = false;
+        for (pattern, at) in at.entries() {
+            if !matches!(at.node.value, Value::Map(_)) {
+                at.expected("a table");
+                continue;
+            }
+            let known =
+                ["statusCode", "responseParameters", "responseTemplates", "contentHandling"];
+            self.warn_unknown(&at, &known);
+            let Some(code_at) = at.get("statusCode") else {
+                at.problem("`statusCode` is missing", None);
+                continue;
+            };
+            let Some(code) = self.status_code(&code_at) else { continue };
+            let mut body = Map::new();
+            body.insert("statusCode".to_owned(), Json::from(code.as_str()));
+            // Recorded: the default response of an import has no pattern.
+            if matches!(pattern, "default" | "") {
+                if has_default {
+                    at.problem("there is already a default response", None);
+                }
+                has_default = true;
+            } else {
+                body.insert("selectionPattern".to_owned(), Json::from(self.own(pattern)));
+            }
+            let place = format!("{place} {code}");
+            self.place(&place, &at);
+            if let Some(at) = at.get("responseParameters") {
+                let declared = method_responses.get(&code);
+                let mappings =
+                    self.response_mappings(&at, &format!("{place} responseParameters"), declared);
+                body.insert("responseParameters".to_owned(), Json::Object(mappings));
+            }
+            if let Some(templates) = at.get("responseTemplates") {
+                let templates = self.templates(&templates, &format!("{place} responseTemplates"));
+                body.insert("responseTemplates".to_owned(), Json::Object(templates));
+            }
+            self.content_handling(&at, &mut body);
+            if responses.insert(code.clone(), Json::Object(body)).is_some() {
+                self.warn(
+                    &at,
+                    format!(
+                        "A status code has one integration response; this one for {code} holds"
+                    ),
+                );
+            }
+        }
+        responses
+    }
+
+    fn response_mappings(
+        &self,
+        at: &At<'a>,
+        place: &str,
+        declared: Option<&Json>,
+    ) -> Map<String, Json> {
+        let mut mappings = Map::new();
+        for (target, value) in at.entries() {
+            let Some(source) = value.text() else { continue };
+            let header = target.strip_prefix("method.response.header.");
+            if !header.is_some_and(is_header_name) {
+                invalid_mapping(&value, target);
+            } else if !is_response_source(source) {
+                invalid_mapping(&value, source);
+            } else if let Some(declared) = declared
+                && !declares(declared, target)
+            {
+                value.problem(
+                    format!("Invalid mapping expression parameter specified: {target}"),
+                    Some("declare the header in the operation's response".to_owned()),
+                );
+            }
+            self.place(&format!("{place} {target}"), &value);
+            mappings.insert(self.own(target), Json::from(self.own(source)));
+        }
+        mappings
+    }
+}
+
+/// Whether a method response declares the header, in whatever case.
+fn declares(response: &Json, target: &str) -> bool {
+    let parameters = response.get("responseParameters").and_then(Json::as_object);
+    parameters.is_some_and(|known| {
+        known.contains_key(target) || known.keys().any(|key| key.eq_ignore_ascii_case(target))
+    })
+}
+
+/// AWS's complaint about a URI, if it has one.
+fn wrong_uri(kind: &str, uri: &str) -> Option<&'static str> {
+    match kind {
+        "MOCK" => None,
+        "HTTP" | "HTTP_PROXY" => {
+            let after = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://"));
+            let is_endpoint = match after {
+                Some(rest) => !rest.is_empty() && !rest.starts_with('/'),
+                None => uri.starts_with("${stageVariables."),
+            };
+            (!is_endpoint).then_some("Invalid HTTP endpoint specified for URI")
+        }
+        _ => {
+            // arn:partition:apigateway:region:service:path-or-action
+            let mut parts = uri.splitn(6, ':');
+            let is_arn = parts.next() == Some("arn")
+                && parts.next().is_some_and(|partition| !partition.is_empty())
+                && parts.next() == Some("apigateway");
+            let (Some(_), Some(service), Some(rest)) = (parts.next(), parts.next(), parts.next())
+            else {
+                return Some("Invalid ARN specified in the request");
+            };
+            if !is_arn {
+                return Some("Invalid ARN specified in the request");
+            }
+            if !rest.starts_with("path/") && !rest.starts_with("action/") {
+                return Some("AWS ARN for integration must contain path or action");
+            }
+            let service = service.rsplit('.').next().unwrap_or_default();
+            (kind == "AWS_PROXY" && !matches!(service, "lambda" | "firehose")).then_some(
+                "Integrations of type 'AWS_PROXY' currently only supports Lambda function and \
+                 Firehose stream invocations.",
+            )
+        }
+    }
+}
+
+fn invalid_mapping(at: &At<'_>, expression: &str) {
+    at.problem(
+        format!(
+            "Invalid mapping expression specified: Validation Result: warnings : [], errors : \
+             [Invalid mapping expression specified: {expression}]"
+        ),
+        None,
+    );
+}
+
+/// AWS: "Request and response data mapping reference".
+fn is_request_target(key: &str) -> bool {
+    let named = key.strip_prefix("integration.request.").and_then(|rest| rest.split_once('.'));
+    match named {
+        Some(("header", name)) => is_header_name(name),
+        Some(("querystring" | "path", name)) => is_parameter_name(name),
+        _ => false,
+    }
+}
+
+fn is_request_source(source: &str) -> bool {
+    let Some(rest) = source.strip_prefix("method.request.") else { return is_any_source(source) };
+    if rest == "body" || rest.starts_with("body.") {
+        return true;
+    }
+    match rest.split_once('.') {
+        Some(("header" | "multivalueheader", name)) => is_header_name(name),
+        Some(("querystring" | "path" | "multivaluequerystring", name)) => is_parameter_name(name),
+        _ => false,
+    }
+}
+
+fn is_response_source(source: &str) -> bool {
+    let Some(rest) = source.strip_prefix("integration.response.") else {
+        return is_any_source(source);
+    };
+    if rest == "body" || rest.starts_with("body.") {
+        return true;
+    }
+    match rest.split_once('.') {
+        Some(("header" | "multivalueheader", name)) => is_header_name(name),
+        _ => false,
+    }
+}
+
+/// What both directions can take.
+fn is_any_source(source: &str) -> bool {
+    let is_static = source.len() >= 2 && source.starts_with('\'') && source.ends_with('\'');
+    let named =
+        ["context.", "stageVariables."].iter().find_map(|prefix| source.strip_prefix(prefix));
+    is_static || named.is_some_and(is_parameter_name)
+}
+
+/// A field name by RFC 9110 section 5.1.
+fn is_header_name(name: &str) -> bool {
+    http::HeaderName::from_bytes(name.as_bytes()).is_ok()
+}

@@ -1,0 +1,578 @@
+//! The document's outermost level: which language, what name, and what holds for the whole API.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::admin::openapi::import::{BasePath, Dialect, Reader};
+use crate::model::document::{At, Value};
+use crate::model::quotas;
+
+/// Everything OpenAPI knows at the outermost level.
+const ROOT_KEYS: [&str; 19] = [
+    "openapi",
+    "swagger",
+    "info",
+    "tags",
+    "externalDocs",
+    "jsonSchemaDialect",
+    "components",
+    "definitions",
+    "parameters",
+    "responses",
+    "securityDefinitions",
+    "webhooks",
+    "host",
+    "basePath",
+    "schemes",
+    "consumes",
+    "produces",
+    "servers",
+    "paths",
+];
+/// AWS: API Gateway API Reference, "RestApi", `securityPolicy`.
+const SECURITY_POLICIES: [&str; 14] = [
+    "TLS_1_0",
+    "TLS_1_2",
+    "SecurityPolicy_TLS13_1_3_2025_09",
+    "SecurityPolicy_TLS13_1_3_FIPS_2025_09",
+    "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_FIPS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_FIPS_PFS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_Ext2_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_Ext2_FIPS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_2021_06",
+    "SecurityPolicy_TLS13_2025_EDGE",
+    "SecurityPolicy_TLS12_PFS_2025_EDGE",
+    "SecurityPolicy_TLS12_2018_EDGE",
+];
+/// Types of gateway responses with the status AWS gives each. AWS: "Gateway response types for API
+/// Gateway".
+const GATEWAY_RESPONSES: [(&str, Option<&str>); 21] = [
+    ("ACCESS_DENIED", Some("403")),
+    ("API_CONFIGURATION_ERROR", Some("500")),
+    ("AUTHORIZER_CONFIGURATION_ERROR", Some("500")),
+    ("AUTHORIZER_FAILURE", Some("500")),
+    ("BAD_REQUEST_BODY", Some("400")),
+    ("BAD_REQUEST_PARAMETERS", Some("400")),
+    ("DEFAULT_4XX", None),
+    ("DEFAULT_5XX", None),
+    ("EXPIRED_TOKEN", Some("403")),
+    ("INTEGRATION_FAILURE", Some("504")),
+    ("INTEGRATION_TIMEOUT", Some("504")),
+    ("INVALID_API_KEY", Some("403")),
+    ("INVALID_SIGNATURE", Some("403")),
+    ("MISSING_AUTHENTICATION_TOKEN", Some("403")),
+    ("QUOTA_EXCEEDED", Some("429")),
+    ("REQUEST_TOO_LARGE", Some("413")),
+    ("RESOURCE_NOT_FOUND", Some("404")),
+    ("THROTTLED", Some("429")),
+    ("UNAUTHORIZED", Some("401")),
+    ("UNSUPPORTED_MEDIA_TYPE", Some("415")),
+    ("WAF_FILTERED", Some("403")),
+];
+/// The template of gateway responses that have none of their own.
+const GATEWAY_TEMPLATE: &str = "{\"message\":$context.error.messageString}";
+/// Of an HTTP API's documents; kept, since an export must be what was imported.
+const KEPT: [&str; 2] = ["x-amazon-apigateway-cors", "x-amazon-apigateway-importexport-version"];
+
+/// Swagger 2.0 or OpenAPI 3.0/3.1; anything else is a complaint.
+pub(super) fn dialect(root: &At<'_>) -> Option<Dialect> {
+    if !matches!(root.node.value, Value::Map(_)) {
+        root.problem("the document is not a table", None);
+        return None;
+    }
+    let swagger = root.get("swagger");
+    let openapi = root.get("openapi");
+    let (at, is_swagger) = match (&swagger, &openapi) {
+        (Some(at), None) => (at, true),
+        (None, Some(at)) => (at, false),
+        _ => {
+            root.problem(
+                "exactly one of `openapi` and `swagger` must be there",
+                Some("begin with `openapi: 3.0.1` or `swagger: \"2.0\"`".to_owned()),
+            );
+            return None;
+        }
+    };
+    let version = match &at.node.value {
+        Value::Text(text) => text.clone(),
+        // YAML reads an unquoted 2.0 as a number.
+        Value::Float(number) => format!("{number:?}"),
+        _ => {
+            at.expected("a version");
+            return None;
+        }
+    };
+    let is = |served: &str| {
+        version
+            .strip_prefix(served)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('-'))
+    };
+    match is_swagger {
+        true if version == "2.0" => Some(Dialect::Swagger2),
+        false if is("3.0") => Some(Dialect::OpenApi30),
+        false if is("3.1") => Some(Dialect::OpenApi31),
+        _ => {
+            at.problem(
+                format!("version `{version}` is not read"),
+                Some("Swagger 2.0, OpenAPI 3.0 and OpenAPI 3.1 are".to_owned()),
+            );
+            None
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn definition(&self) -> Map<String, Json> {
+        let mut known: Vec<&str> = ROOT_KEYS.to_vec();
+        known.push("security");
+        self.warn_unknown(&self.root, &known);
+        self.read_models();
+        let validators = self.validators();
+        let names: Vec<&str> =
+            validators.iter().filter_map(|validator| validator["name"].as_str()).collect();
+        let resources = self.resources(&names);
+        let mut definition = Map::new();
+        definition.insert("restApi".to_owned(), Json::Object(self.rest_api()));
+        definition.insert("resources".to_owned(), Json::Array(resources));
+        definition.insert("models".to_owned(), Json::Array(self.models.take().into_bodies()));
+        definition.insert("requestValidators".to_owned(), Json::Array(validators));
+        let authorizers = self.security.authorizers.clone();
+        definition.insert("authorizers".to_owned(), Json::Array(authorizers));
+        definition.insert("gatewayResponses".to_owned(), Json::Array(self.gateway_responses()));
+        self.documentation(&mut definition);
+        definition
+    }
+
+    fn rest_api(&self) -> Map<String, Json> {
+        let mut api = Map::new();
+        match self.root.get("info") {
+            None => self.root.problem("`info` is missing", None),
+            Some(info) => {
+                match info.get("title").as_ref().map(At::text) {
+                    Some(Some(title)) if !title.trim().is_empty() => {
+                        api.insert("name".to_owned(), Json::from(self.own(title)));
+                    }
+                    Some(None) => {}
+                    _ => info.problem("`title` is missing: it names the API", None),
+                }
+                if let Some(text) = info.get("description").and_then(|at| at.text())
+                    && !text.is_empty()
+                {
+                    api.insert("description".to_owned(), Json::from(self.own(text)));
+                }
+                if let Some(version) = info.get("version").and_then(|at| self.scalar(&at)) {
+                    api.insert("version".to_owned(), Json::from(version));
+                }
+            }
+        }
+        self.settings(&mut api);
+        self.endpoint_configuration(&mut api);
+        self.tags(&mut api);
+        let mut kept = Map::new();
+        for key in KEPT {
+            if let Some(at) = self.claim(&self.root, key) {
+                if key.ends_with("cors") {
+                    self.warn(&at, "CORS settings are an HTTP API's: a REST API ignores them");
+                }
+                kept.insert(key.to_owned(), self.json(&at));
+            }
+        }
+        if !kept.is_empty() {
+            api.insert("tidegateExtensions".to_owned(), Json::Object(kept));
+        }
+        api
+    }
+
+    /// The extensions of the outermost level that are members of the API.
+    fn settings(&self, api: &mut Map<String, Json>) {
+        if let Some(types) = self.binary_media_types() {
+            self.place_api("binaryMediaTypes", "x-amazon-apigateway-binary-media-types");
+            api.insert("binaryMediaTypes".to_owned(), types);
+        }
+        if let Some(at) = self.claim(&self.root, "x-amazon-apigateway-minimum-compression-size") {
+            match at.node.value {
+                Value::Integer(size)
+                    if (0..=i64::from(quotas::MINIMUM_COMPRESSION_SIZE_MAX)).contains(&size) =>
+                {
+                    api.insert("minimumCompressionSize".to_owned(), Json::from(size));
+                }
+                _ => at.problem(
+                    "Invalid minimum compression size, must be between 0 and 10485760",
+                    None,
+                ),
+            }
+        }
+        if let Some(at) = self.claim(&self.root, "x-amazon-apigateway-api-key-source")
+            && let Some(source) = self.one_of(&at, &["HEADER", "AUTHORIZER"])
+        {
+            self.place_api("apiKeySource", "x-amazon-apigateway-api-key-source");
+            api.insert("apiKeySource".to_owned(), Json::from(source));
+        }
+        if let Some(at) = self.claim(&self.root, "x-amazon-apigateway-policy")
+            && let Some(policy) = self.policy(&at)
+        {
+            self.place_api("policy", "x-amazon-apigateway-policy");
+            api.insert("policy".to_owned(), Json::from(policy));
+        }
+        let policy = self
+            .claim(&self.root, "x-amazon-apigateway-security-policy")
+            .and_then(|at| Some((self.one_of(&at, &SECURITY_POLICIES)?, at)));
+        let mode = self
+            .claim(&self.root, "x-amazon-apigateway-endpoint-access-mode")
+            .and_then(|at| self.one_of(&at, &["BASIC", "STRICT"]));
+        if let Some((policy, at)) = policy {
+            if policy.starts_with("SecurityPolicy_") && mode.is_none() {
+                at.problem(
+                    format!("the security policy {policy} needs an endpoint access mode"),
+                    Some("add `x-amazon-apigateway-endpoint-access-mode: BASIC`".to_owned()),
+                );
+            }
+            api.insert("securityPolicy".to_owned(), Json::from(policy));
+        }
+        if let Some(mode) = mode {
+            api.insert("endpointAccessMode".to_owned(), Json::from(mode));
+        }
+    }
+
+    fn place_api(&self, member: &str, key: &str) {
+        if let Some(at) = self.root.get(key) {
+            self.place(&format!("restApi {member}"), &at);
+        }
+    }
+
+    /// The known word a text is, whatever its case.
+    pub(super) fn one_of<'w>(&self, at: &At<'_>, words: &[&'w str]) -> Option<&'w str> {
+        let text = at.text()?;
+        let found = words.iter().copied().find(|word| word.eq_ignore_ascii_case(text));
+        if found.is_none() {
+            at.problem(
+                format!("`{text}` is not known here"),
+                (words.len() <= 6).then(|| format!("known are {}", words.join(", "))),
+            );
+        }
+        found
+    }
+
+    fn binary_media_types(&self) -> Option<Json> {
+        let at = self.claim(&self.root, "x-amazon-apigateway-binary-media-types")?;
+        let mut types: Vec<Json> = Vec::new();
+        for item in at.items() {
+            let Some(text) = item.text() else { continue };
+            let whole = text.split_once('/').is_some_and(|(kind, subtype)| {
+                !kind.is_empty() && !subtype.is_empty() && !subtype.contains('/')
+            });
+            if !whole || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+                item.problem(
+                    format!("`{text}` is no media type"),
+                    Some("such as `image/png` or `*/*`".to_owned()),
+                );
+            } else {
+                let text = Json::from(self.own(text));
+                if !types.contains(&text) {
+                    types.push(text);
+                }
+            }
+        }
+        (!types.is_empty()).then_some(Json::Array(types))
+    }
+
+    /// A resource policy as JSON text, its short resource names written out. AWS:
+    /// "x-amazon-apigateway-policy".
+    fn policy(&self, at: &At<'a>) -> Option<String> {
+        let mut policy = match &at.node.value {
+            Value::Map(_) => self.json(at),
+            Value::Text(text) => match serde_json::from_str(&self.own(text)) {
+                Ok(policy @ Json::Object(_)) => policy,
+                _ => {
+                    at.problem("the policy is not JSON", None);
+                    return None;
+                }
+            },
+            _ => {
+                at.expected("a policy");
+                return None;
+            }
+        };
+        let site = &self.options.site;
+        let arn = format!(
+            "arn:{}:execute-api:{}:{}:{}/",
+            site.partition, site.aws_region, site.account_id, self.options.api_id
+        );
+        let expand = |resource: &mut Json| {
+            if let Json::String(text) = resource
+                && let Some(rest) = text.strip_prefix("execute-api:/")
+            {
+                *text = format!("{arn}{rest}");
+            }
+        };
+        let statements = match policy.get_mut("Statement") {
+            Some(Json::Array(statements)) => statements.as_mut_slice(),
+            Some(one) => std::slice::from_mut(one),
+            None => &mut [],
+        };
+        for statement in statements {
+            for key in ["Resource", "NotResource"] {
+                // Each may grow by an ARN's length, once, from a text that was paid for.
+                match statement.get_mut(key) {
+                    Some(Json::Array(resources)) => resources.iter_mut().for_each(expand),
+                    Some(resource) => expand(resource),
+                    None => {}
+                }
+            }
+        }
+        Some(policy.to_string())
+    }
+
+    /// AWS: "x-amazon-apigateway-endpoint-configuration object": at the root in Swagger 2.0, in an
+    /// entry of `servers` in OpenAPI 3. Both places are read in either.
+    fn endpoint_configuration(&self, api: &mut Map<String, Json>) {
+        const KEY: &str = "x-amazon-apigateway-endpoint-configuration";
+        const TYPES: [&str; 3] = ["EDGE", "REGIONAL", "PRIVATE"];
+        let servers = self.root.get("servers").map(|servers| servers.items()).unwrap_or_default();
+        let places = std::iter::once(&self.root).chain(&servers);
+        let mut configuration: Map<String, Json> = Map::new();
+        for at in places.filter_map(|place| self.claim(place, KEY)) {
+            let known = ["disableExecuteApiEndpoint", "vpcEndpointIds", "ipAddressType", "types"];
+            self.warn_unknown(&at, &known);
+            self.place("restApi endpointConfiguration", &at);
+            if let Some(flag) = at.get("disableExecuteApiEndpoint").and_then(|at| at.boolean()) {
+                api.insert("disableExecuteApiEndpoint".to_owned(), Json::from(flag));
+            }
+            if let Some(endpoints) = at.get("vpcEndpointIds") {
+                let ids: Vec<Json> =
+                    endpoints.texts().iter().map(|id| Json::from(self.own(id))).collect();
+                if !ids.is_empty() {
+                    configuration.insert("vpcEndpointIds".to_owned(), Json::Array(ids));
+                }
+            }
+            if let Some(kind) = at.get("ipAddressType")
+                && let Some(kind) = self.one_of(&kind, &["ipv4", "dualstack"])
+            {
+                configuration.insert("ipAddressType".to_owned(), Json::from(kind));
+            }
+            // Not AWS's: a document says by itself at which door its API stands.
+            if let Some(types) = at.get("types") {
+                let named: Vec<&str> =
+                    types.items().iter().filter_map(|item| self.one_of(item, &TYPES)).collect();
+                match named.as_slice() {
+                    [one] => {
+                        let earlier = configuration.insert("types".to_owned(), json!([one]));
+                        if earlier.is_some_and(|earlier| earlier != json!([one])) {
+                            types.problem(
+                                "Cannot create an api with multiple Endpoint Types.",
+                                None,
+                            );
+                        }
+                    }
+                    [] => types.problem(
+                        "REGIONAL Configuration and EDGE Configuration cannot be both DISABLED.",
+                        None,
+                    ),
+                    _ => types.problem("Cannot create an api with multiple Endpoint Types.", None),
+                }
+            }
+        }
+        if !configuration.is_empty() {
+            api.insert("endpointConfiguration".to_owned(), Json::Object(configuration));
+        }
+    }
+
+    /// AWS: "x-amazon-apigateway-tag-value property".
+    fn tags(&self, api: &mut Map<String, Json>) {
+        let mut tags = Map::new();
+        for tag in self.root.get("tags").map(|tags| tags.items()).unwrap_or_default() {
+            if let Some(value) = self.claim(&tag, "x-amazon-apigateway-tag-value")
+                && let Some(value) = self.scalar(&value)
+                && let Some(name) = tag.get("name").and_then(|name| name.text())
+            {
+                tags.insert(self.own(name), Json::from(value));
+            }
+        }
+        if !tags.is_empty() {
+            api.insert("tags".to_owned(), Json::Object(tags));
+        }
+    }
+
+    /// AWS: "x-amazon-apigateway-request-validators object".
+    fn validators(&self) -> Vec<Json> {
+        let all = self.claim(&self.root, "x-amazon-apigateway-request-validators");
+        let mut validators = Vec::new();
+        for (name, at) in all.map(|all| all.entries()).unwrap_or_default() {
+            if name.is_empty() {
+                at.problem("Request Validator name cannot be blank", None);
+            }
+            self.warn_unknown(&at, &["validateRequestBody", "validateRequestParameters"]);
+            let flag = |key: &str| at.get(key).and_then(|at| at.boolean()).unwrap_or(false);
+            self.place(&format!("requestValidator {name}"), &at);
+            validators.push(json!({
+                "name": self.own(name),
+                "validateRequestBody": flag("validateRequestBody"),
+                "validateRequestParameters": flag("validateRequestParameters"),
+            }));
+        }
+        validators
+    }
+
+    /// AWS: "x-amazon-apigateway-gateway-responses object". What a document leaves out is as AWS
+    /// has it for the type.
+    fn gateway_responses(&self) -> Vec<Json> {
+        let all = self.claim(&self.root, "x-amazon-apigateway-gateway-responses");
+        let mut responses = Vec::new();
+        for (kind, at) in all.map(|all| all.entries()).unwrap_or_default() {
+            let Some((_, status)) = GATEWAY_RESPONSES.iter().find(|(known, _)| *known == kind)
+            else {
+                let known: Vec<&str> = GATEWAY_RESPONSES.iter().map(|(name, _)| *name).collect();
+                at.problem(
+                    format!("`{kind}` is no type of gateway response"),
+                    crate::model::problem::nearest(kind, &known),
+                );
+                continue;
+            };
+            self.warn_unknown(&at, &["statusCode", "responseParameters", "responseTemplates"]);
+            let place = format!("gatewayResponse {kind}");
+            self.place(&place, &at);
+            let mut body = Map::new();
+            body.insert("responseType".to_owned(), Json::from(kind));
+            let own = at.get("statusCode").and_then(|at| self.status_code(&at));
+            if let Some(status) = own.or_else(|| status.map(ToOwned::to_owned)) {
+                body.insert("statusCode".to_owned(), Json::from(status));
+            }
+            let parameters = at.get("responseParameters").map(|at| self.texts(&at, &place));
+            body.insert(
+                "responseParameters".to_owned(),
+                Json::Object(parameters.unwrap_or_default()),
+            );
+            let templates = match at.get("responseTemplates") {
+                Some(at) => Json::Object(self.texts(&at, &place)),
+                None => json!({ "application/json": GATEWAY_TEMPLATE }),
+            };
+            body.insert("responseTemplates".to_owned(), templates);
+            body.insert("defaultResponse".to_owned(), Json::from(false));
+            responses.push(Json::Object(body));
+        }
+        responses
+    }
+
+    /// A table of texts.
+    fn texts(&self, at: &At<'a>, place: &str) -> Map<String, Json> {
+        let mut texts = Map::new();
+        for (key, value) in at.entries() {
+            if let Some(text) = value.text() {
+                self.place(&format!("{place} {key}"), &value);
+                texts.insert(self.own(key), Json::from(self.own(text)));
+            }
+        }
+        texts
+    }
+
+    /// Three digits, as text or as a number.
+    pub(super) fn status_code(&self, at: &At<'_>) -> Option<String> {
+        let code = match &at.node.value {
+            Value::Integer(code) => u16::try_from(*code).ok(),
+            Value::Text(text) if text.len() == 3 => text.parse().ok(),
+            _ => None,
+        };
+        let code = code.filter(|code| (100..=599).contains(code));
+        if code.is_none() {
+            at.problem(
+                "Invalid Response status code specified",
+                Some("such as \"200\"".to_owned()),
+            );
+        }
+        code.map(|code| code.to_string())
+    }
+
+    /// AWS: "x-amazon-apigateway-documentation object". A document without one has no parts, which
+    /// is something else than parts that are not to be read.
+    fn documentation(&self, definition: &mut Map<String, Json>) {
+        let at = self.claim(&self.root, "x-amazon-apigateway-documentation");
+        if !self.options.documentation {
+            return;
+        }
+        let items = at.as_ref().and_then(|at| at.get("documentationParts"));
+        let items = items.map(|at| at.items()).unwrap_or_default();
+        let parts = items.iter().filter_map(|item| self.documentation_part(item)).collect();
+        definition.insert("documentationParts".to_owned(), Json::Array(parts));
+        if let Some(at) = at
+            && let Some(version) = at.get("version").and_then(|at| self.scalar(&at))
+            && !version.is_empty()
+        {
+            let mut body = Map::new();
+            body.insert("version".to_owned(), Json::from(version));
+            self.copy_text(&at, "description", &mut body);
+            definition.insert("documentationVersion".to_owned(), Json::Object(body));
+        }
+    }
+
+    fn documentation_part(&self, item: &At<'a>) -> Option<Json> {
+        let Some(location) = item.get("location") else {
+            item.problem("`location` is missing", None);
+            return None;
+        };
+        if location.get("type").and_then(|at| at.text()).is_none() {
+            location.problem("`type` is missing", None);
+            return None;
+        }
+        let properties = match item.get("properties") {
+            None => "{}".to_owned(),
+            Some(at) => match &at.node.value {
+                Value::Text(text) => {
+                    let text = self.own(text);
+                    let parsed = serde_json::from_str::<Json>(&text);
+                    parsed.map_or(text, |parsed| parsed.to_string())
+                }
+                Value::Map(_) => self.json(&at).to_string(),
+                _ => {
+                    at.expected("a table");
+                    return None;
+                }
+            },
+        };
+        Some(json!({ "location": self.json(&location), "properties": properties }))
+    }
+
+    /// What stands before every path, without a slash at its end: empty, or `/a/b`.
+    pub(super) fn base_path(&self) -> String {
+        let whole = match (self.options.base_path, self.dialect) {
+            (BasePath::Ignore, _) => return String::new(),
+            (_, Dialect::Swagger2) => self
+                .root
+                .get("basePath")
+                .and_then(|at| at.text())
+                .map(|text| self.own(text))
+                .unwrap_or_default(),
+            _ => self.servers_path().unwrap_or_default(),
+        };
+        let whole = whole.trim_matches('/');
+        let kept = match self.options.base_path {
+            BasePath::Split => whole.split_once('/').map(|(_, rest)| rest).unwrap_or_default(),
+            _ => whole,
+        };
+        if kept.is_empty() { String::new() } else { format!("/{kept}") }
+    }
+
+    /// The first `basePath` variable of a server, or the first path in a server's address.
+    fn servers_path(&self) -> Option<String> {
+        let servers = self.root.get("servers")?.items();
+        let variable = |server: &At<'a>, name: &str| {
+            let default = server.get("variables")?.get(name)?.get("default")?;
+            default.text().map(|text| self.own(text))
+        };
+        if let Some(path) = servers.iter().find_map(|server| variable(server, "basePath")) {
+            return Some(path);
+        }
+        servers.iter().find_map(|server| {
+            let url = server.get("url").and_then(|at| at.text())?;
+            let after = url.split_once("://").map_or(url, |(_, rest)| rest);
+            let path = if url.starts_with('/') { url } else { after.split_once('/')?.1 };
+            let path = path.split(['?', '#']).next().unwrap_or_default();
+            let parts = path.split('/').map(|part| {
+                let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+                name.and_then(|name| variable(server, name)).unwrap_or_else(|| self.own(part))
+            });
+            let path = parts.collect::<Vec<_>>().join("/");
+            (!path.trim_matches('/').is_empty()).then_some(path)
+        })
+    }
+}
