@@ -1,12 +1,18 @@
 //! The operations of REST APIs (v1), by resource.
 
 pub mod account;
+pub mod api_key_import;
+pub mod api_keys;
 pub mod client_certificates;
 pub mod definition;
 pub mod sdk_types;
+pub mod usage;
+pub mod usage_plan_keys;
+pub mod usage_plans;
 pub mod vpc_links;
 
 mod support;
+mod usage_plan_patch;
 #[cfg(test)]
 mod harness;
 
@@ -15,7 +21,12 @@ use crate::admin::protocol::operation::Operations;
 /// Every handler table of v1.
 pub const OPERATIONS: &[Operations] = &[
     account::OPERATIONS,
+    api_key_import::OPERATIONS,
+    api_keys::OPERATIONS,
     client_certificates::OPERATIONS,
     sdk_types::OPERATIONS,
+    usage::OPERATIONS,
+    usage_plan_keys::OPERATIONS,
+    usage_plans::OPERATIONS,
     vpc_links::OPERATIONS,
 ];
