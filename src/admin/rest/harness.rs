@@ -84,9 +84,9 @@ impl World {
     }
 
     fn handler(&self, operation: &str) -> Handler {
-        let known = self.tables.iter().flat_map(|table| table.iter());
-        let found = known.filter(|(name, _)| *name == operation).map(|(_, handler)| *handler);
-        found.last().unwrap_or_else(|| panic!("no handler of {operation}"))
+        let mut known = self.tables.iter().flat_map(|table| table.iter());
+        let found = known.find(|(name, _)| *name == operation);
+        found.unwrap_or_else(|| panic!("no handler of {operation}")).1
     }
 
     /// Runs a call; its changes stay only if it succeeds, as in the store.
