@@ -84,7 +84,7 @@ fn set_feature(_account: &mut Body, operation: &PatchOperation) -> Result<(), Ap
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{World, call};
+    use super::super::trial::{World, call};
     use super::*;
 
     #[test]

@@ -273,7 +273,7 @@ fn field(letters: &mut Letters<'_>, line: &mut usize) -> Result<(String, End), A
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::harness::{Call, World, call, object};
+    use super::super::trial::{Call, World, call, object};
     use super::*;
 
     const FIRST: &str = "apikey1234abcdefghij0123456789";

@@ -245,7 +245,7 @@ fn set_stage(body: &mut Body, operation: &PatchOperation) -> Result<(), ApiError
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{World, call, object};
+    use super::super::trial::{World, call, object};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;
 

@@ -174,7 +174,7 @@ fn set_stage(mapping: &mut Body, operation: &PatchOperation) -> Result<(), ApiEr
 mod tests {
     use serde_json::json;
 
-    use super::super::harness::{Call, World, call, object};
+    use super::super::trial::{Call, World, call, object};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;
 

@@ -131,7 +131,7 @@ mod tests {
     use rustls_pki_types::pem::PemObject;
     use serde_json::json;
 
-    use super::super::harness::{NOW, World, call, object};
+    use super::super::trial::{NOW, World, call, object};
     use super::*;
 
     #[test]

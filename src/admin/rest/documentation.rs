@@ -302,7 +302,7 @@ fn too_many() -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{Call, World, call, object};
+    use super::super::trial::{Call, World, call, object};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;
 

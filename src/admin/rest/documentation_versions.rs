@@ -122,7 +122,7 @@ fn find(context: &Context<'_>, input: &Input) -> Result<Body, ApiError> {
 mod tests {
     use serde_json::json;
 
-    use super::super::harness::{Call, NOW, World, call};
+    use super::super::trial::{Call, NOW, World, call};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;
 

@@ -134,7 +134,7 @@ fn is_vpc_endpoint(id: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::harness::{Call, World, call};
+    use super::super::trial::{Call, World, call};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;
 

@@ -149,7 +149,7 @@ fn refused(problem: &str) -> ApiError {
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-    use super::super::harness::NOW;
+    use super::super::trial::NOW;
     use super::*;
 
     /// A chain and a leaf of these names, PEM, and the leaf's key.

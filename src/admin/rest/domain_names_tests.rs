@@ -1,4 +1,4 @@
-use super::super::harness::{Call, World, call, object};
+use super::super::trial::{Call, World, call, object};
 use super::*;
 use crate::admin::protocol::error::ErrorKind;
 

@@ -22,7 +22,7 @@ mod domain_name_patch;
 mod support;
 mod usage_plan_patch;
 #[cfg(test)]
-mod harness;
+mod trial;
 
 use crate::admin::protocol::operation::Operations;
 

@@ -170,7 +170,7 @@ fn body(sdk: &SdkType) -> Body {
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{World, call};
+    use super::super::trial::{World, call};
     use super::*;
 
     #[test]

@@ -193,7 +193,7 @@ fn set_remaining(granted: &mut Body, operation: &PatchOperation) -> Result<(), A
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{Call, World, call, object};
+    use super::super::trial::{Call, World, call, object};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;
 

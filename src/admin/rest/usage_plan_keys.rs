@@ -178,7 +178,7 @@ fn joined(txn: &Txn, body: &Body) -> Body {
 mod tests {
     use serde_json::json;
 
-    use super::super::harness::{World, call, object};
+    use super::super::trial::{World, call, object};
     use super::super::usage_plans;
     use super::*;
     use crate::admin::protocol::error::ErrorKind;

@@ -184,7 +184,7 @@ fn no_name() -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{Call, World, call};
+    use super::super::trial::{Call, World, call};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;
 

@@ -143,7 +143,7 @@ fn no_name() -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{Call, World, call, object};
+    use super::super::trial::{Call, World, call, object};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;
 
