@@ -166,7 +166,8 @@ pub(super) fn check_description(description: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Takes a key out of every plan: AWS does so when a key is deleted, and when it is disabled.
+/// Takes a key out of every plan, when it is deleted or disabled ("control-plane.md", section 6;
+/// for disabling no recording confirms it).
 pub(super) fn leave_plans(txn: &mut Txn, key: &str) {
     for (plan, _) in txn.list(Kind::UsagePlan, "") {
         txn.delete(Kind::UsagePlanKey, &plan, key);
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_refusals_of_create() {
+    fn refusals_of_create() {
         let mut world = World::new(&[OPERATIONS]);
         let mut refused = |body: Value| world.refused("CreateApiKey", call().body(body));
         assert_eq!(

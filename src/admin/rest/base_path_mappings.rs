@@ -25,7 +25,7 @@ pub const OPERATIONS: Operations = &[
 /// The empty path, and the stage that callers name.
 const NONE: &str = "(none)";
 
-/// Length of a base path: "Quotas for configuring and running a REST API".
+/// Length of a base path; ours until AWS's figure is verified.
 const BASE_PATH_MAX: usize = 300;
 
 const PATCH: &[Rule] = &[
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_refusals_of_create() {
+    fn refusals_of_create() {
         let mut world = world();
         let mut refused = |body: Value| world.refused("CreateBasePathMapping", at().body(body)).1;
         assert_eq!(

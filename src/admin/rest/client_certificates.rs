@@ -1,7 +1,6 @@
 //! Client certificates: what the gateway shows a backend to prove that it is the gateway.
 //!
-//! Really generated: RSA of 2048 bits, self-signed, as AWS's own are, so that a backend which
-//! accepts those accepts these. The private key stays in a member of ours.
+//! Really generated: RSA of 2048 bits, self-signed, which every backend can verify. The private key stays in a member of ours.
 //! AWS: API Gateway Developer Guide, "Generate and configure an SSL certificate for backend
 //! authentication".
 

@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_refusals_of_update() {
+    fn refusals_of_update_list_the_only_path() {
         let mut world = World::new(&[OPERATIONS]);
         let id = create(&mut world, json!({"type": "API"}));
         let mut refused = |op: &str, path: &str, value: Value| {

@@ -123,7 +123,7 @@ fn find(txn: &Txn, arn: &str) -> Result<Arc<Body>, ApiError> {
     })
 }
 
-/// `vpce-` and hexadecimal digits; AWS's own examples also have other letters.
+/// `vpce-` and letters or digits; looser than AWS's own ids, so that none is refused.
 fn is_vpc_endpoint(id: &str) -> bool {
     id.strip_prefix("vpce-").is_some_and(|rest| {
         (1..=32).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())

@@ -20,7 +20,7 @@ use x509_parser::extensions::GeneralName;
 use crate::admin::protocol::error::ApiError;
 use crate::net::clock::Timestamp;
 
-/// Certificates of a chain and bytes of a PEM text; AWS takes 2 MiB of chain, which nobody has.
+/// Certificates of a chain and bytes of a PEM text; ours, far beyond real chains.
 const CHAIN_MAX: usize = 10;
 const PEM_BYTES_MAX: usize = 256 * 1024;
 

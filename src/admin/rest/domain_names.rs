@@ -34,8 +34,8 @@ pub const PRIVATE_KEY: &str = "tidegatePrivateKey";
 /// The zone id of every edge-optimized name (the service model says so).
 const EDGE_ZONE: &str = "Z2FDTNDATAQYW2";
 
-/// Regional zone ids differ by region on AWS and mean something to Route 53 alone; this is the one
-/// of us-east-1.
+/// Regional zone ids differ by region on AWS and mean something to Route 53 alone; this one stands
+/// in for all of them and is not verified.
 const REGIONAL_ZONE: &str = "Z1UJRXOUMOOFQ8";
 
 /// RFC 1035 section 2.3.4.

@@ -161,7 +161,8 @@ fn find(txn: &Txn, plan: &str, key: &str) -> Result<Arc<Body>, ApiError> {
         .ok_or_else(|| ApiError::not_found("Invalid API Key identifier specified"))
 }
 
-/// As answers show it. AWS answers the key's value here without being asked; Terraform reads it.
+/// As answers show it, with the key's value: the model has the member and no switch that hides it,
+/// and Terraform's resource has the attribute. Not recorded.
 fn joined(txn: &Txn, body: &Body) -> Body {
     let mut shown = support::shown(body);
     if let Some(key) = txn.get(Kind::ApiKey, "", support::text(body, "id")) {

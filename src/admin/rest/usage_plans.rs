@@ -76,8 +76,8 @@ fn update_usage_plan(context: &mut Context<'_>, input: &Input) -> Result<Outcome
 fn delete_usage_plan(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     let id = input.label("usageplanId");
     let plan = find(context.txn, id)?;
-    // Terraform takes the stages out first, because AWS wants it so. A stage that is gone binds
-    // nothing.
+    // Inferred, not recorded: Terraform takes the stages out first, so AWS seems to want it. A
+    // stage that is gone binds nothing.
     let serves = plan.get("apiStages").and_then(Value::as_array).map(Vec::as_slice);
     let is_served = |stage: &Value| {
         let (api, name) = (stage["apiId"].as_str(), stage["stage"].as_str());
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_refusals_of_stages() {
+    fn refusals_of_stages() {
         let (mut world, id) = world();
         let mut refused = |op: &str, value: Value| {
             world.refused("UpdateUsagePlan", patch(&id, &[(op, "/apiStages", value)]))

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_refusals_of_create_and_get() {
+    fn refusals_of_create_and_get() {
         let mut world = World::new(&[OPERATIONS]);
         let bad = |message: &str| (ErrorKind::BadRequest, message.to_owned());
         let arn = call().body(json!({"name": "v", "targetArns": ["invalid-arn"]}));
