@@ -81,6 +81,18 @@ pub enum Command {
         tidegate purge --api a1b2c3d4e5 --stage prod\n  \
         tidegate purge --api a1b2c3d4e5 --stage prod --path '/pets/*'")]
     Purge(Purge),
+    /// Copy what the region's control plane was told into a file
+    #[command(
+        after_help = "Works while the region runs, on its machine. The copy is whole and checked, \
+        and an existing file is never overwritten. It stays sealed: keep the region's key file, \
+        too, and apart from it. To go back, stop the region, put the copy in the place of \
+        control.db in the region's data folder, and remove control.db-wal and control.db-shm. For \
+        PostgreSQL it prints the command that does the same.\n\n\
+        Examples:\n  \
+        tidegate backup control-monday.db\n  \
+        tidegate backup /backup/control.db --topology cluster.toml --data /var/lib/tidegate"
+    )]
+    Backup(Backup),
     /// Make the cluster's certificate authority and its node certificates
     #[command(
         after_help = "For topologies that span machines; `tidegate up` does it by itself.\n\n\
@@ -197,6 +209,14 @@ pub struct Purge {
     pub path: Option<String>,
     #[command(flatten)]
     pub door: AdminDoor,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Backup {
+    /// The file to make
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -351,6 +371,8 @@ mod tests {
             "tidegate purge --api a --stage prod --path /pets/*",
             "tidegate purge --api a --stage prod --admin http://127.0.0.1:4700",
             "tidegate purge --api a --stage prod --admin https://h:4700 --ca c --cert n --key k",
+            "tidegate backup f.db",
+            "tidegate backup f.db --topology t.toml --data d",
             "tidegate ca init",
             "tidegate ca issue fra --topology t.toml --out ca",
             "tidegate up --open-admin",
@@ -381,6 +403,7 @@ mod tests {
             "tidegate node x",
             "tidegate check",
             "tidegate purge --api a",
+            "tidegate backup",
             "tidegate up --port-base 0",
             "tidegate up --port-base 70000",
             "tidegate status --topology t --admin u",
@@ -399,6 +422,7 @@ mod tests {
             "tidegate check --help",
             "tidegate status --help",
             "tidegate purge --help",
+            "tidegate backup --help",
             "tidegate ca --help",
             "tidegate ca init --help",
             "tidegate ca issue --help",

@@ -23,6 +23,7 @@ use tidegate::net::socket::{Machine, Network};
 use tidegate::node::config::NodeConfig;
 use tidegate::node::identity::{self, Authorities, Identity};
 use tidegate::node::{self, Environment, Node, StartError};
+use tidegate::store::control;
 use tidegate::telemetry::logs;
 use tidegate::topology::{self, Overrides, Topology};
 use tokio::runtime::{Builder, Runtime};
@@ -136,6 +137,7 @@ fn run(command: Command) -> Result<(), Failure> {
             }
             Ok(())
         }
+        Command::Backup(wanted) => back_up(&wanted),
         Command::Ca(ca) => match ca.command {
             CaCommand::Init(place) => init_ca(&place),
             CaCommand::Issue { node, place } => issue(&node, &place),
@@ -307,6 +309,24 @@ async fn until_ready(node: &Node, epoch: Option<u64>) {
     while node.ready().is_err() || epoch.is_some_and(|epoch| node.epoch() != epoch) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+// ---- the control plane's store
+
+fn back_up(wanted: &cli::Backup) -> Result<(), Failure> {
+    let overrides = Overrides { data: wanted.place.data.clone(), port_base: None };
+    let topology = read_topology(wanted.place.topology.as_deref(), &overrides)?;
+    let store = &topology.region.store;
+    let made = block_on(control::backup(&store.database, &wanted.file))?.map_err(other)?;
+    println!(
+        "backed up {} objects at revision {} to {}, {} bytes",
+        made.objects,
+        made.revision,
+        wanted.file.display(),
+        made.bytes
+    );
+    println!("  it can only be read with the {}: keep that, too, and apart", store.key);
+    Ok(())
 }
 
 // ---- the cluster's authorities

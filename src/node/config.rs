@@ -14,6 +14,7 @@ use crate::model::problem::{Findings, Problems, nearest};
 use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, RestApi};
 use crate::model::stage::{BasePathMapping, Stage};
+use crate::store::control::{self, DatabaseConfig, KeySource};
 
 /// The pet store's definition, which `up` serves when it is given no other.
 pub const PETSTORE: &str = include_str!("../../topology/petstore.yaml");
@@ -84,6 +85,7 @@ pub struct RegionConfig {
     /// UDP, where edges dial in; `None` in a cluster without edges.
     pub tunnel: Option<SocketAddr>,
     pub backends: BackendsConfig,
+    pub store: StoreConfig,
     /// Pairs of id and stage are unique.
     pub apis: Vec<ApiConfig>,
 }
@@ -233,6 +235,29 @@ pub struct BackendsConfig {
     pub roots: Vec<PathBuf>,
     /// Whether the system's CAs are trusted.
     pub system_roots: bool,
+}
+
+/// Where the region keeps what its control plane is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    pub database: DatabaseConfig,
+    pub key: KeySource,
+}
+
+impl StoreConfig {
+    /// The default: a file and its key in the node's data folder.
+    pub fn in_folder(data: &Path) -> Self {
+        Self {
+            database: DatabaseConfig::Sqlite { path: data.join("control.db") },
+            key: KeySource::File(data.join("control.key")),
+        }
+    }
+
+    /// As the store wants it; `epoch` is the config epoch the region has been at, which its
+    /// revisions go on from.
+    pub fn control(self, epoch: u64) -> control::Config {
+        control::Config { database: self.database, key: self.key, revision_at_least: epoch }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,7 +44,7 @@ fn fill(
     tasks: &Tasks,
 ) -> Result<Node, StartError> {
     let doors = config.doors();
-    let RegionConfig { common, public, private, plain, tunnel, backends, apis } = config;
+    let RegionConfig { common, public, private, plain, tunnel, backends, apis, .. } = config;
     let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
     let apis = with_petstore(apis, &foundation)?;
     let deployments = documents::read(&apis, &foundation.common.timeouts, doors);

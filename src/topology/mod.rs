@@ -13,6 +13,7 @@ mod apis;
 mod nodes;
 mod ports;
 mod shared;
+mod store;
 mod syntax;
 mod units;
 

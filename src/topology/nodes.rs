@@ -14,6 +14,7 @@ use crate::node::config::{
     AdminConfig, ApiConfig, BackendsConfig, CacheConfig, CertificateConfig, ClusterConfig,
     CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
 };
+use crate::topology::store::{self, Store};
 use crate::topology::{Overrides, Topology, apis, ports, shared, units};
 
 /// Nodes of one cluster: gossip's digests of more would no longer be small.
@@ -48,6 +49,7 @@ pub(super) struct Region<'a> {
     pub(super) private: Option<SocketAddr>,
     pub(super) plain: Option<SocketAddr>,
     pub(super) tunnel: Option<SocketAddr>,
+    store: Store,
 }
 
 pub(super) struct Edge<'a> {
@@ -192,6 +194,7 @@ fn region<'a>(at: At<'a>, folder: &Path, has_edges: bool) -> Region<'a> {
         private: listener(&listeners, "private", None),
         plain: listener(&listeners, "plain", None),
         tunnel,
+        store: store::read(section.take("store")),
     };
     listeners.finish();
     section.finish();
@@ -345,8 +348,10 @@ fn assemble(
             },
         })
         .collect();
+    let common = common(region.node);
     let region = RegionConfig {
-        common: common(region.node),
+        store: region.store.in_folder(&common.data),
+        common,
         public: region.public,
         private: region.private,
         plain: region.plain,

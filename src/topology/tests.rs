@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::ids::NodeName;
+use crate::store::control::{DatabaseConfig, KeySource};
 
 const SHIPPED: [&str; 4] = ["one-box", "three-pops", "regional-only", "private"];
 
@@ -82,6 +83,7 @@ fn the_commented_keys_of_one_box_are_real() {
     assert_eq!(all.region.common.gossip, some.region.common.gossip);
     assert_eq!(all.edges[0].regions, some.edges[0].regions);
     assert_eq!(all.region.common.log, some.region.common.log);
+    assert_eq!(all.region.store, some.region.store);
     // What was commented out was really read.
     assert_eq!(all.region.common.workers, Some(2));
     assert_eq!(all.region.common.certificates.len(), 1);
@@ -197,6 +199,41 @@ fn data_folders() {
     let moved = with(text, &overrides).unwrap();
     assert_eq!(moved.region.common.data, Path::new("/d/region"));
     assert_eq!(moved.edges[0].common.cache.folder, Path::new("/d/e/hot"));
+}
+
+#[test]
+fn the_store_is_in_the_data_folder_or_where_the_file_says() {
+    let store = |text: &str| good(&format!("[region]\ndata = \"/d\"\n{text}")).region.store;
+    let default = store("");
+    assert_eq!(default.database, DatabaseConfig::Sqlite { path: "/d/control.db".into() });
+    assert_eq!(default.key, KeySource::File("/d/control.key".into()));
+    let moved = store("store = { url = \"sqlite:///var/c.db\", key_file = \"/etc/gate.key\" }\n");
+    assert_eq!(moved.database, DatabaseConfig::Sqlite { path: "/var/c.db".into() });
+    assert_eq!(moved.key, KeySource::File("/etc/gate.key".into()));
+    let shared = store(
+        "[region.store]\nurl = \"postgres://gate@db/control\"\npassword_file = \"pw\"\n\
+         key_command = [\"kms\", \"decrypt\"]\n",
+    );
+    let DatabaseConfig::Postgres { url, password_file } = shared.database else {
+        panic!("{shared:?}");
+    };
+    assert_eq!(url.to_string(), "postgres://gate@db:5432/control");
+    assert_eq!(password_file, Some("/d/pw".into()));
+    assert_eq!(shared.key, KeySource::Command(vec!["kms".into(), "decrypt".into()]));
+    for (text, says) in [
+        ("url = \"sqlite:\"", "no file to keep anything in"),
+        ("url = \"sqlite::memory:\"", "no file to keep anything in"),
+        ("url = \"mysql://u:secret@h/d\"", "region.store.url: this is no database"),
+        ("ulr = \"sqlite:x\"", "did you mean `url`?"),
+        ("password_file = \"pw\"", "only a `postgres://` database has a password"),
+        ("key_file = \"k\"\nkey_command = [\"kms\"]", "leave one out"),
+        ("key_command = []", "no command"),
+        ("key_command = \"kms decrypt\"", "expected a list"),
+    ] {
+        let problems = bad(&format!("[region]\n[region.store]\n{text}\n"));
+        assert!(problems.iter().any(|problem| problem.contains(says)), "{says}: {problems:#?}");
+        assert!(!problems.concat().contains("secret"), "{problems:?}");
+    }
 }
 
 #[test]

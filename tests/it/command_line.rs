@@ -125,7 +125,7 @@ fn help_and_version_are_no_errors() {
     assert_eq!(version.out, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
     let help = run(folder.path(), &["--help"]);
     ends(&help, 0, &["64 bad usage", "78 bad configuration"]);
-    for command in ["up", "node", "check", "status", "purge", "ca"] {
+    for command in ["up", "node", "check", "status", "purge", "backup", "ca"] {
         assert!(help.out.contains(command));
         let ended = run(folder.path(), &[command, "--help"]);
         ends(&ended, 0, &["Usage: tidegate", "Examples:", &format!("  tidegate {command}")]);

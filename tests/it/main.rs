@@ -18,5 +18,8 @@ mod purging;
 mod real;
 mod refusals;
 mod rollout;
+mod store;
+mod store_kill;
+mod store_place;
 mod tour;
 mod world;

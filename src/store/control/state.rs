@@ -160,9 +160,18 @@ impl State {
 
     /// The picture after these changes. Collections that did not change are shared.
     pub fn with(&self, revision: u64, changes: impl IntoIterator<Item = Change>) -> Self {
+        self.with_objects(revision, changes.into_iter().map(|(key, body)| (key, revision, body)))
+    }
+
+    /// The picture at `revision`, after objects that were last changed by revisions of their own.
+    pub fn with_objects(
+        &self,
+        revision: u64,
+        objects: impl IntoIterator<Item = (ObjectKey, u64, Option<Arc<Body>>)>,
+    ) -> Self {
         let mut next = self.clone();
         next.revision = revision;
-        for (key, body) in changes {
+        for (key, revision, body) in objects {
             let place = (key.kind, key.scope);
             let collection = next.collections.entry(place.clone()).or_default();
             let objects = Arc::make_mut(collection);
@@ -254,8 +263,26 @@ impl Txn {
         !self.changes.is_empty()
     }
 
-    /// What to commit.
+    /// What to commit: what differs from the picture underneath. A deletion of what was never
+    /// there, or a body that is the same again, is no change.
     pub fn into_changes(self) -> Vec<Change> {
-        self.changes.into_iter().collect()
+        let Self { base, changes } = self;
+        let is_change = |(key, body): &Change| match (base.get(key.kind, &key.scope, &key.id), body)
+        {
+            (None, None) => false,
+            (Some(before), Some(body)) => !is_same(&before.body, body),
+            _ => true,
+        };
+        changes.into_iter().filter(is_change).collect()
     }
+}
+
+/// Also in the order of members, which is echoed.
+fn is_same(one: &Arc<Body>, other: &Arc<Body>) -> bool {
+    Arc::ptr_eq(one, other)
+        || (one == other
+            && matches!(
+                (serde_json::to_string(&**one), serde_json::to_string(&**other)),
+                (Ok(one), Ok(other)) if one == other
+            ))
 }

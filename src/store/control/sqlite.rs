@@ -1,0 +1,360 @@
+//! The embedded database: one file in the region's data folder.
+//!
+//! SQLite in WAL mode with `synchronous=FULL`: a commit returns after the log is synced, so it
+//! survives a lost machine, not only a killed process ("PRAGMA synchronous"). One connection writes,
+//! another reads, so that a follower never waits for a commit. Processes on the same machine may
+//! share the file: the command line writes beside a running region.
+//!
+//! Every question runs on a blocking thread of the runtime. sqlx's SQLite waits without the
+//! runtime's timers, and tokio, whose clock tests pause, then knows that somebody is at work.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+
+use crate::store::control::database::{Found, from_sql, migration_error, migrator, number, to_sql};
+use crate::store::control::error::ControlError;
+use crate::store::control::row::Row;
+
+const MIGRATIONS: &[(&str, &str)] = &[("objects", include_str!("migrations/sqlite_1.sql"))];
+/// What another process's commit may take; longer, and the call is refused.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Two processes that make the same new database get in each other's way; one wins each time.
+const MIGRATION_TRIES: usize = 5;
+const ONLY_THE_OWNER: u32 = 0o600;
+
+/// Primary result codes ("Result and Error Codes").
+mod code {
+    pub(super) const BUSY: i64 = 5;
+    pub(super) const LOCKED: i64 = 6;
+    pub(super) const CORRUPT: i64 = 11;
+    pub(super) const CANTOPEN: i64 = 14;
+    pub(super) const NOTADB: i64 = 26;
+}
+
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    place: Arc<str>,
+    runtime: Handle,
+    writer: Arc<Mutex<Option<SqliteConnection>>>,
+    reader: Arc<Mutex<Option<SqliteConnection>>>,
+}
+
+/// How to open the file for reading and writing; it must exist.
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .busy_timeout(BUSY_WAIT)
+        .disable_statement_logging()
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: &Path, runtime: Handle) -> Result<Self, ControlError> {
+        let place: Arc<str> = path.display().to_string().into();
+        create(path).map_err(|source| ControlError::io("cannot create", path, source))?;
+        let options =
+            options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+        let opened = {
+            let (place, handle) = (Arc::clone(&place), runtime.clone());
+            runtime.spawn_blocking(move || {
+                handle.block_on(async {
+                    let mut writer =
+                        options.connect().await.map_err(|error| explain(&place, &error))?;
+                    prepare(&mut writer, &place).await?;
+                    let reader =
+                        options.connect().await.map_err(|error| explain(&place, &error))?;
+                    Ok::<_, ControlError>((writer, reader))
+                })
+            })
+        };
+        let (writer, reader) = opened.await.map_err(|_| ControlError::Closed)??;
+        Ok(Self {
+            place,
+            runtime,
+            writer: Arc::new(Mutex::new(Some(writer))),
+            reader: Arc::new(Mutex::new(Some(reader))),
+        })
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Asks a question on a blocking thread.
+    async fn ask<T: Send + 'static>(
+        &self,
+        connection: &Arc<Mutex<Option<SqliteConnection>>>,
+        question: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let connection = Arc::clone(connection);
+        let place = Arc::clone(&self.place);
+        let handle = self.runtime.clone();
+        let asked = self.runtime.spawn_blocking(move || {
+            handle.block_on(async {
+                let mut connection = connection.lock().await;
+                let open = connection.as_mut().ok_or(ControlError::Closed)?;
+                question(open).await.map_err(|error| explain(&place, &error))
+            })
+        });
+        // Only a runtime that ends abandons it.
+        asked.await.unwrap_or(Err(ControlError::Closed))
+    }
+
+    pub(super) async fn revision(&self) -> Result<u64, ControlError> {
+        let (revision, _) = self.ask(&self.reader, async |open| marks(open).await).await?;
+        number(&self.place, revision.as_deref())
+    }
+
+    pub(super) async fn since(&self, known: Option<u64>) -> Result<Found, ControlError> {
+        let question = async move |open: &mut SqliteConnection| {
+            // A transaction reads one picture of the file.
+            let mut look = open.begin().await?;
+            let marks = marks(&mut look).await?;
+            // A number that cannot be read makes an error of the whole below.
+            let pruned_to = marks.1.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+            let known = known.filter(|known| *known >= pruned_to);
+            let rows =
+                match known {
+                    Some(known) => sqlx::query(
+                        "SELECT kind, scope, id, revision, body FROM objects WHERE revision > ?1",
+                    )
+                    .bind(to_sql(known))
+                    .fetch_all(&mut *look)
+                    .await?,
+                    None => {
+                        sqlx::query(
+                            "SELECT kind, scope, id, revision, body FROM objects \
+                         WHERE body IS NOT NULL",
+                        )
+                        .fetch_all(&mut *look)
+                        .await?
+                    }
+                };
+            look.commit().await?;
+            let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
+            Ok((marks, known.is_none(), rows))
+        };
+        let ((revision, pruned_to), is_whole, rows) = self.ask(&self.reader, question).await?;
+        number(&self.place, pruned_to.as_deref())?;
+        Ok(Found { revision: number(&self.place, revision.as_deref())?, is_whole, rows })
+    }
+
+    pub(super) async fn commit(
+        &self,
+        expected: u64,
+        next: u64,
+        rows: Arc<Vec<Row>>,
+    ) -> Result<bool, ControlError> {
+        let question = async move |open: &mut SqliteConnection| {
+            // Takes the lock at once: a lock asked for after a read is refused without waiting.
+            let mut change = open.begin_with("BEGIN IMMEDIATE").await?;
+            let moved =
+                sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'revision' AND value = ?2")
+                    .bind(next.to_string())
+                    .bind(expected.to_string())
+                    .execute(&mut *change)
+                    .await?;
+            if moved.rows_affected() == 0 {
+                change.rollback().await?;
+                return Ok(false);
+            }
+            for row in rows.iter() {
+                sqlx::query(
+                    "INSERT INTO objects (kind, scope, id, revision, body) \
+                     VALUES (?1, ?2, ?3, ?4, ?5) \
+                     ON CONFLICT (kind, scope, id) \
+                     DO UPDATE SET revision = excluded.revision, body = excluded.body",
+                )
+                .bind(&row.kind)
+                .bind(&row.scope)
+                .bind(&row.id)
+                .bind(to_sql(row.revision))
+                .bind(row.body.as_deref())
+                .execute(&mut *change)
+                .await?;
+            }
+            change.commit().await?;
+            Ok(true)
+        };
+        self.ask(&self.writer, question).await
+    }
+
+    pub(super) async fn key_id(&self) -> Result<Option<String>, ControlError> {
+        let question = async |open: &mut SqliteConnection| {
+            sqlx::query_scalar("SELECT value FROM meta WHERE name = 'key_id'")
+                .fetch_optional(open)
+                .await
+        };
+        self.ask(&self.reader, question).await
+    }
+
+    pub(super) async fn note_key_id(&self, key_id: String) -> Result<(), ControlError> {
+        let question = async move |open: &mut SqliteConnection| {
+            sqlx::query(
+                "INSERT INTO meta (name, value) VALUES ('key_id', ?1) \
+                 ON CONFLICT (name) DO NOTHING",
+            )
+            .bind(key_id)
+            .execute(open)
+            .await
+        };
+        self.ask(&self.writer, question).await.map(drop)
+    }
+
+    pub(super) async fn raise_revision(&self, least: u64) -> Result<(), ControlError> {
+        let question = async move |open: &mut SqliteConnection| {
+            sqlx::query(
+                "UPDATE meta SET value = ?1 \
+                 WHERE name = 'revision' AND CAST(value AS INTEGER) < ?2",
+            )
+            .bind(least.to_string())
+            .bind(to_sql(least))
+            .execute(open)
+            .await
+        };
+        self.ask(&self.writer, question).await.map(drop)
+    }
+
+    pub(super) async fn prune(&self, to: u64) -> Result<u64, ControlError> {
+        let question = async move |open: &mut SqliteConnection| {
+            let mut change = open.begin_with("BEGIN IMMEDIATE").await?;
+            let gone = sqlx::query("DELETE FROM objects WHERE body IS NULL AND revision <= ?1")
+                .bind(to_sql(to))
+                .execute(&mut *change)
+                .await?
+                .rows_affected();
+            if gone > 0 {
+                sqlx::query(
+                    "UPDATE meta SET value = ?1 \
+                     WHERE name = 'pruned_to' AND CAST(value AS INTEGER) < ?2",
+                )
+                .bind(to.to_string())
+                .bind(to_sql(to))
+                .execute(&mut *change)
+                .await?;
+            }
+            change.commit().await?;
+            Ok(gone)
+        };
+        self.ask(&self.writer, question).await
+    }
+
+    /// The last one to leave folds the log into the file.
+    pub(super) async fn close(&self) {
+        for connection in [&self.reader, &self.writer] {
+            let connection = Arc::clone(connection);
+            let handle = self.runtime.clone();
+            let closed = self.runtime.spawn_blocking(move || {
+                handle.block_on(async {
+                    if let Some(open) = connection.lock().await.take()
+                        && let Err(error) = open.close().await
+                    {
+                        tracing::warn!(%error, "The control database did not close cleanly");
+                    }
+                });
+            });
+            // Only a runtime that ends abandons it.
+            closed.await.ok();
+        }
+    }
+}
+
+/// An empty file that only the owner may read; SQLite's own would follow the umask.
+fn create(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(ONLY_THE_OWNER).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Is the file whole, and are its tables of this program's form?
+async fn prepare(open: &mut SqliteConnection, place: &str) -> Result<(), ControlError> {
+    is_whole(open, place).await?;
+    for attempt in 1.. {
+        match migrator(MIGRATIONS).run_direct(None, open, false).await {
+            Ok(()) => break,
+            Err(error) => {
+                if let Some(error) = migration_error(place, &error) {
+                    return Err(error);
+                }
+                if attempt == MIGRATION_TRIES {
+                    return Err(match error {
+                        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                            explain(place, &error)
+                        }
+                        other => ControlError::Database {
+                            place: place.to_owned(),
+                            cause: other.to_string(),
+                        },
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// "PRAGMA integrity_check": pages, rows and indexes.
+pub(super) async fn is_whole(open: &mut SqliteConnection, place: &str) -> Result<(), ControlError> {
+    let said: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(3)")
+        .fetch_all(open)
+        .await
+        .map_err(|error| explain(place, &error))?;
+    if said == ["ok"] {
+        return Ok(());
+    }
+    Err(ControlError::Damaged { place: place.to_owned(), cause: said.join("; ") })
+}
+
+/// The revision, and the one up to which tombstones are gone, as they are written.
+type Marks = (Option<String>, Option<String>);
+
+async fn marks(open: &mut SqliteConnection) -> Result<Marks, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT (SELECT value FROM meta WHERE name = 'revision'), \
+         (SELECT value FROM meta WHERE name = 'pruned_to')",
+    )
+    .fetch_one(open)
+    .await
+}
+
+fn row(found: sqlx::sqlite::SqliteRow) -> Result<Row, sqlx::Error> {
+    Ok(Row {
+        kind: found.try_get(0)?,
+        scope: found.try_get(1)?,
+        id: found.try_get(2)?,
+        revision: from_sql(found.try_get(3)?),
+        body: found.try_get(4)?,
+    })
+}
+
+pub(super) fn explain(place: &str, error: &sqlx::Error) -> ControlError {
+    let place = place.to_owned();
+    let Some(said) = error.as_database_error() else {
+        return ControlError::Database { place, cause: error.to_string() };
+    };
+    let cause = said.message().to_owned();
+    // The low byte of an extended code is the primary one.
+    let primary = said.code().and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff);
+    match primary {
+        Some(code::BUSY | code::LOCKED) => {
+            ControlError::Busy { place, cause: "another process holds it" }
+        }
+        Some(code::CORRUPT | code::NOTADB) => ControlError::Damaged { place, cause },
+        Some(code::CANTOPEN) => ControlError::Unreachable { place, cause },
+        _ => ControlError::Database { place, cause },
+    }
+}
