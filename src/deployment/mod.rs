@@ -16,6 +16,7 @@ use crate::store::StoreError;
 use crate::store::parts::{Manifest, PartRef, Parts};
 
 pub mod compile;
+pub mod definition;
 pub mod part;
 pub mod router;
 pub mod snapshot;
