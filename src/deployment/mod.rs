@@ -3,26 +3,33 @@
 //! The region compiles what its documents say and publishes it under a new epoch; an edge fetches
 //! the parts whose content it does not have yet, verifies them, keeps them on disk and compiles
 //! the same stages. Readers take the current snapshot without a lock; a swap is one pointer.
+//!
+//! A change compiles what it changed: a stage whose content bears the fingerprint it was compiled
+//! under is taken over as it is.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::Serialize;
 
 use crate::call::Call;
+use crate::model::ids::{ApiId, StageName};
 use crate::model::stage::StageDeployment;
 use crate::store::StoreError;
 use crate::store::parts::{Manifest, PartRef, Parts};
 
 pub mod compile;
+pub mod definition;
 pub mod part;
 pub mod router;
 pub mod snapshot;
 pub mod source;
 
 use compile::{Compiler, DeploymentError};
-use part::Part;
+use part::{Part, PartError};
 use snapshot::{Mapping, PartHash, ResolveError, Resolved, Site, Snapshot, Stage};
 use source::{Source, SourceError};
 
@@ -36,11 +43,73 @@ pub struct Deployments {
     current: ArcSwap<Snapshot>,
     recent: Mutex<VecDeque<Arc<Snapshot>>>,
     compiler: Compiler,
+    /// What was published last; held while the region publishes, and readers never meet it.
+    published: Mutex<Published>,
     /// Parts by hash: what the region hands out.
     shelf: Mutex<HashMap<PartHash, Arc<Vec<u8>>>>,
     disk: Option<Parts>,
     /// Held while a refresh runs; readers never meet it.
     refreshing: tokio::sync::Mutex<()>,
+}
+
+type Published = HashMap<(ApiId, StageName), Compiled>;
+
+/// A stage and what it was compiled from.
+#[derive(Clone, Debug)]
+struct Compiled {
+    fingerprint: Fingerprint,
+    stage: Arc<Stage>,
+}
+
+/// Says that two contents of a stage are the same without keeping either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of whatever decides the content, such as the content itself or the revision of its source.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn of(content: &impl Serialize) -> Result<Self, PartError> {
+        let bytes = serde_json::to_vec(content)?;
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+        Ok(Self(hash))
+    }
+}
+
+/// A stage as it should be served from now on.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub api: ApiId,
+    pub stage: StageName,
+    pub fingerprint: Fingerprint,
+    /// `None`: as it was published under this very fingerprint.
+    pub content: Option<Box<StageDeployment>>,
+}
+
+/// What publishing a change did.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// The stages that were compiled; their parts are new to edges.
+    pub compiled: Vec<PartRef>,
+    /// The stages that could not be compiled. Each stays as it was, if it was there.
+    pub failed: Vec<Failed>,
+}
+
+#[derive(Debug)]
+pub struct Failed {
+    pub api: ApiId,
+    pub stage: StageName,
+    pub error: DeploymentError,
+}
+
+/// A stage is wanted as it was, and was never published so: its content must be given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("API `{api}`, stage `{stage}` has not been published under this fingerprint")]
+pub struct Forgotten {
+    pub api: ApiId,
+    pub stage: StageName,
 }
 
 /// Why a node could not take a new configuration.
@@ -63,6 +132,7 @@ impl Deployments {
             current: ArcSwap::from_pointee(empty),
             recent: Mutex::default(),
             compiler,
+            published: Mutex::default(),
             shelf: Mutex::default(),
             disk,
             refreshing: tokio::sync::Mutex::default(),
@@ -107,16 +177,77 @@ impl Deployments {
         epoch: u64,
         deployments: &[StageDeployment],
     ) -> Result<(), DeploymentError> {
-        let mut stages = Vec::with_capacity(deployments.len());
-        let mut parts = Vec::with_capacity(deployments.len());
+        let mut published = self.published();
+        let mut next = Vec::with_capacity(deployments.len());
+        let mut parts = Vec::new();
         for deployment in deployments {
-            let (stage, part) = self.compiler.region(deployment)?;
-            stages.push(Arc::new(stage));
-            parts.push(part);
+            let key = (deployment.api.id.clone(), deployment.stage.name.clone());
+            let fingerprint = Fingerprint::of(deployment)?;
+            let known = published.get(&key).filter(|known| known.fingerprint == fingerprint);
+            let compiled = match known {
+                Some(known) => known.clone(),
+                None => {
+                    let (stage, part) = self.compiler.region(deployment)?;
+                    parts.push(part);
+                    Compiled { fingerprint, stage: Arc::new(stage) }
+                }
+            };
+            next.push((key, compiled));
         }
-        self.shelve(parts);
-        self.swap(epoch, stages);
+        self.put_in_force(epoch, &mut published, next, parts);
         Ok(())
+    }
+
+    /// Region: serves these stages from now on, and compiles those that changed. A stage that
+    /// cannot be compiled stays as it was; it keeps no other from changing.
+    ///
+    /// # Errors
+    /// Nothing changes when a stage without content is unknown.
+    pub fn publish_changed(&self, epoch: u64, wanted: Vec<Wanted>) -> Result<Changed, Forgotten> {
+        let mut published = self.published();
+        let mut next = Vec::with_capacity(wanted.len());
+        let mut parts = Vec::new();
+        let mut changed = Changed::default();
+        for Wanted { api, stage, fingerprint, content } in wanted {
+            let key = (api.clone(), stage.clone());
+            let known = published.get(&key);
+            let same = known.filter(|known| known.fingerprint == fingerprint);
+            if let Some(same) = same {
+                next.push((key, same.clone()));
+                continue;
+            }
+            let Some(content) = content else { return Err(Forgotten { api, stage }) };
+            match self.compiler.region(&content) {
+                Ok((compiled, part)) => {
+                    let hash = part::hex(&part.hash);
+                    changed.compiled.push(PartRef { api_id: api, stage, hash });
+                    parts.push(part);
+                    next.push((key, Compiled { fingerprint, stage: Arc::new(compiled) }));
+                }
+                Err(error) => {
+                    next.extend(known.map(|known| (key, known.clone())));
+                    changed.failed.push(Failed { api, stage, error });
+                }
+            }
+        }
+        self.put_in_force(epoch, &mut published, next, parts);
+        Ok(changed)
+    }
+
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_in_force(
+        &self,
+        epoch: u64,
+        published: &mut Published,
+        next: Vec<((ApiId, StageName), Compiled)>,
+        parts: Vec<Part>,
+    ) {
+        self.shelve(parts);
+        self.swap(epoch, next.iter().map(|(_, known)| Arc::clone(&known.stage)).collect());
+        *published = next.into_iter().collect();
     }
 
     /// Keeps the newest parts and, for edges that are still fetching, those of the snapshots that
@@ -229,3 +360,7 @@ impl Deployments {
 fn hash_of(listed: &PartRef) -> Result<PartHash, RefreshError> {
     part::from_hex(&listed.hash).ok_or_else(|| RefreshError::UnknownPart(listed.hash.clone()))
 }
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

@@ -12,9 +12,11 @@ mod gauges;
 pub mod identity;
 mod operator;
 pub mod petstore;
+pub mod publisher;
 mod region;
 mod shutdown;
 mod switchboard;
+pub mod test_invoke;
 
 use std::fmt;
 use std::net::SocketAddr;

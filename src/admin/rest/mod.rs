@@ -12,8 +12,11 @@ pub mod account;
 pub mod api_key_import;
 pub mod api_keys;
 pub mod base_path_mappings;
+pub mod caches;
+pub mod canary;
 pub mod client_certificates;
 pub mod definition;
+pub mod deployments;
 mod documentation_location;
 pub mod documentation;
 pub mod documentation_versions;
@@ -24,13 +27,18 @@ pub mod domain_names;
 pub mod export;
 pub mod import;
 pub mod sdk_types;
+pub mod stage_settings;
+pub mod stages;
 mod support;
+pub mod test_invoke;
 pub mod usage;
 pub mod usage_plan_keys;
 mod usage_plan_patch;
 pub mod usage_plans;
 pub mod vpc_links;
 
+#[cfg(test)]
+mod stage_world;
 #[cfg(test)]
 mod trial;
 
@@ -40,7 +48,9 @@ pub const OPERATIONS: &[Operations] = &[
     api_key_import::OPERATIONS,
     api_keys::OPERATIONS,
     base_path_mappings::OPERATIONS,
+    caches::OPERATIONS,
     client_certificates::OPERATIONS,
+    deployments::OPERATIONS,
     documentation::OPERATIONS,
     documentation_versions::OPERATIONS,
     domain_access::OPERATIONS,
@@ -48,6 +58,8 @@ pub const OPERATIONS: &[Operations] = &[
     export::OPERATIONS,
     import::OPERATIONS,
     sdk_types::OPERATIONS,
+    stages::OPERATIONS,
+    test_invoke::OPERATIONS,
     usage::OPERATIONS,
     usage_plan_keys::OPERATIONS,
     usage_plans::OPERATIONS,

@@ -1,0 +1,277 @@
+//! The integration of a method in AWS's shape, made the model's or refused place by place.
+//!
+//! AWS: API Gateway REST API Reference, "Integration" and "IntegrationResponse"; Developer Guide,
+//! "Mock integrations for REST APIs".
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use super::{Findings, Limits, text, texts};
+use crate::model::quotas;
+use crate::model::rest_api::{Integration, IntegrationKind, IntegrationResponse};
+
+/// `None` after findings that leave nothing to serve.
+pub(super) fn read(
+    own: &Value,
+    place: &str,
+    limits: &Limits,
+    found: &mut Findings,
+) -> Option<Integration> {
+    let kind = kind(own, place, found)?;
+    refuse_unbuilt(own, kind, place, found);
+    let uri = match kind {
+        IntegrationKind::Mock => String::new(),
+        _ => backend_uri(text(own, "uri").unwrap_or_default(), place, found),
+    };
+    let templates = own.get("requestTemplates").and_then(Value::as_object);
+    let mock_status = match kind {
+        IntegrationKind::Mock => mock_status(templates, place, found),
+        _ => {
+            for media_type in templates.into_iter().flat_map(Map::keys) {
+                let place = format!("{place} requestTemplates {media_type}");
+                found.unbuilt(place, "a mapping template");
+            }
+            None
+        }
+    };
+    let responses = match kind {
+        // A proxy passes the backend's answer on and looks at none of them.
+        IntegrationKind::HttpProxy => Vec::new(),
+        _ => responses(own, kind, place, found),
+    };
+    Some(Integration {
+        kind,
+        http_method: text(own, "httpMethod").map(str::to_ascii_uppercase),
+        uri,
+        request_parameters: mappings(own, "requestParameters", place, found),
+        cache_namespace: text(own, "cacheNamespace").map(ToOwned::to_owned),
+        cache_key_parameters: texts(own.get("cacheKeyParameters")),
+        timeout_ms: timeout(own, limits),
+        insecure_skip_verification: own
+            .get("tlsConfig")
+            .is_some_and(|tls| super::is_true(tls, "insecureSkipVerification")),
+        responses,
+        mock_status,
+    })
+}
+
+fn kind(own: &Value, place: &str, found: &mut Findings) -> Option<IntegrationKind> {
+    match text(own, "type").unwrap_or_default() {
+        "HTTP_PROXY" => Some(IntegrationKind::HttpProxy),
+        "HTTP" => Some(IntegrationKind::Http),
+        "MOCK" => Some(IntegrationKind::Mock),
+        other => {
+            found.unbuilt(format!("{place} type"), &format!("an integration of type {other}"));
+            None
+        }
+    }
+}
+
+/// The members that ask for something no part of the gateway can do yet.
+fn refuse_unbuilt(own: &Value, kind: IntegrationKind, place: &str, found: &mut Findings) {
+    for (name, what) in [
+        ("credentials", "calling the backend with credentials"),
+        ("connectionId", "a VPC link"),
+        ("integrationTarget", "a VPC link"),
+        ("contentHandling", "conversion between text and binary"),
+    ] {
+        if text(own, name).is_some_and(|value| !value.is_empty()) {
+            found.unbuilt(format!("{place} {name}"), what);
+        }
+    }
+    for (name, harmless, what) in [
+        ("connectionType", "INTERNET", "a connection type other than INTERNET"),
+        ("responseTransferMode", "BUFFERED", "response streaming"),
+    ] {
+        if text(own, name).is_some_and(|value| !value.is_empty() && value != harmless) {
+            found.unbuilt(format!("{place} {name}"), what);
+        }
+    }
+    let verify = own.get("tlsConfig").and_then(|tls| text(tls, "serverNameToVerify"));
+    if verify.is_some_and(|name| !name.is_empty()) {
+        let place = format!("{place} tlsConfig serverNameToVerify");
+        found.unbuilt(place, "a server name of one's own");
+    }
+    // Without templates the other two let the body through. A proxy has no templates to fall
+    // through, and a MOCK's status template matches.
+    if text(own, "passthroughBehavior") == Some("NEVER") && kind == IntegrationKind::Http {
+        found.unbuilt(format!("{place} passthroughBehavior"), "refusing bodies by NEVER");
+    }
+}
+
+/// Checks the URI with its variables filled in by a stand-in.
+fn backend_uri(uri: &str, place: &str, found: &mut Findings) -> String {
+    let place = format!("{place} uri");
+    let filled = filled_in(uri);
+    let parsed = filled.as_deref().and_then(|filled| filled.parse::<http::Uri>().ok());
+    let served = parsed.is_some_and(|parsed| {
+        matches!(parsed.scheme_str(), Some("http" | "https"))
+            && parsed.host().is_some_and(|host| !host.is_empty())
+            && parsed.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+    });
+    // A stage variable may hold the scheme and the host, too: what it then names is judged when
+    // the stage is compiled, and a call answers 500 when it is no address, as AWS does.
+    let open = uri.starts_with("${stageVariables.");
+    if (!served && !open) || uri.contains('#') {
+        let hint = "http://host/path or https://host/path, where `{name}` and \
+                    `${stageVariables.name}` may stand in";
+        found.add(place, "Invalid HTTP endpoint specified for URI", Some(hint));
+    } else if has_open_host(uri) {
+        found.unbuilt(place, "a backend's host that depends on the call");
+    }
+    uri.to_owned()
+}
+
+/// Whether `{name}` stands before the path: each call could then mean another backend.
+fn has_open_host(uri: &str) -> bool {
+    let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    authority.replace("${", "").contains('{')
+}
+
+/// The URI with `x` for each `${stageVariables.name}` and `{name}`; `None` when the braces are
+/// wrong.
+fn filled_in(uri: &str) -> Option<String> {
+    let mut filled = String::with_capacity(uri.len());
+    let mut rest = uri;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, tail) = after.split_once('}')?;
+        let name = match before.strip_suffix('$') {
+            Some(before) => {
+                filled.push_str(before);
+                name.strip_prefix("stageVariables.")?
+            }
+            None => {
+                filled.push_str(before);
+                name
+            }
+        };
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._$-".contains(&byte);
+        if name.is_empty() || !name.bytes().all(fits) {
+            return None;
+        }
+        filled.push('x');
+        rest = tail;
+    }
+    filled.push_str(rest);
+    (!rest.contains('}')).then_some(filled)
+}
+
+fn mappings(
+    own: &Value,
+    name: &str,
+    place: &str,
+    found: &mut Findings,
+) -> IndexMap<String, String> {
+    let mut mappings = IndexMap::new();
+    for (target, source) in own.get(name).and_then(Value::as_object).into_iter().flatten() {
+        match source.as_str() {
+            Some(source) => {
+                mappings.insert(target.clone(), source.to_owned());
+            }
+            None => found.add(format!("{place} {name} {target}"), "the source is no text", None),
+        }
+    }
+    mappings
+}
+
+fn timeout(own: &Value, limits: &Limits) -> u32 {
+    let default = u32::try_from(quotas::INTEGRATION_TIMEOUT_MAX.as_millis()).unwrap_or(u32::MAX);
+    let asked = own.get("timeoutInMillis").and_then(Value::as_u64);
+    let asked = asked.map_or(default, |asked| u32::try_from(asked).unwrap_or(u32::MAX));
+    asked.min(limits.integration_timeout_max_ms)
+}
+
+/// The status that all templates of a MOCK name alike.
+fn mock_status(
+    templates: Option<&Map<String, Value>>,
+    place: &str,
+    found: &mut Findings,
+) -> Option<u16> {
+    let mut status = None;
+    for (media_type, template) in templates.into_iter().flatten() {
+        let place = format!("{place} requestTemplates {media_type}");
+        match (template.as_str().and_then(constant_status), status) {
+            (None, _) => {
+                found.unbuilt(place, "a MOCK template other than a constant {\"statusCode\": 200}");
+            }
+            (Some(named), Some(earlier)) if named != earlier => {
+                found.unbuilt(place, "a MOCK whose status depends on the media type");
+            }
+            (Some(named), _) => status = Some(named),
+        }
+    }
+    if templates.is_none_or(Map::is_empty) {
+        found.add(
+            format!("{place} requestTemplates"),
+            "a MOCK without a request template takes its status from the caller's body, which is \
+             not built yet",
+            Some("add the template {\"statusCode\": 200} for application/json"),
+        );
+    }
+    status
+}
+
+/// The status a constant template names; `None` when the text is anything else. AWS reads the
+/// result of the template leniently: `{statusCode: 200}`, single quotes and a trailing comma do.
+fn constant_status(template: &str) -> Option<u16> {
+    if template.contains(['$', '#']) {
+        return None;
+    }
+    let strict: Option<Map<String, Value>> = serde_json::from_str(template).ok();
+    let status = match strict {
+        Some(object) => u16::try_from(object.get("statusCode")?.as_u64()?).ok()?,
+        None => lenient_status(template)?,
+    };
+    (100..=599).contains(&status).then_some(status)
+}
+
+fn lenient_status(template: &str) -> Option<u16> {
+    let inner = template.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
+    let (key, value) = inner.strip_suffix(',').unwrap_or(inner).split_once(':')?;
+    let key = key.trim();
+    let bare = ['"', '\'']
+        .iter()
+        .find_map(|quote| key.strip_prefix(*quote)?.strip_suffix(*quote))
+        .unwrap_or(key);
+    let value = value.trim();
+    (bare == "statusCode" && value.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| value.parse().ok())?
+}
+
+fn responses(
+    own: &Value,
+    kind: IntegrationKind,
+    place: &str,
+    found: &mut Findings,
+) -> Vec<IntegrationResponse> {
+    let mut responses = Vec::new();
+    let bodies = own.get("integrationResponses").and_then(Value::as_object);
+    for (code, response) in bodies.into_iter().flatten() {
+        let place = format!("{place} integrationResponses {code}");
+        let templates = response.get("responseTemplates").and_then(Value::as_object);
+        for (media_type, template) in templates.into_iter().flatten() {
+            // An empty one, which AWS keeps as null, says what MOCK does anyway.
+            let empty = template.as_str().is_none_or(str::is_empty);
+            if !(empty && kind == IntegrationKind::Mock) {
+                let place = format!("{place} responseTemplates {media_type}");
+                found.unbuilt(place, "a mapping template");
+            }
+        }
+        if text(response, "contentHandling").is_some_and(|value| !value.is_empty()) {
+            found.unbuilt(format!("{place} contentHandling"), "conversion between text and binary");
+        }
+        let status = text(response, "statusCode").unwrap_or(code).parse::<u16>().ok();
+        let Some(status_code) = status.filter(|status| (100..=599).contains(status)) else {
+            found.add(place, "Invalid Response status code specified", None);
+            continue;
+        };
+        let pattern = text(response, "selectionPattern").filter(|pattern| !pattern.is_empty());
+        responses.push(IntegrationResponse {
+            selection_pattern: pattern.map(ToOwned::to_owned),
+            status_code,
+            response_parameters: mappings(response, "responseParameters", &place, found),
+        });
+    }
+    responses
+}

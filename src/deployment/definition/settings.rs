@@ -1,0 +1,199 @@
+//! A stage's own settings in AWS's shape, made the model's: variables, cache, throttles, access
+//! log, canary.
+//!
+//! Settings of one method stand under a key that was stored as a client sent it: `pets/{id}/GET`
+//! and `~1pets~1{id}/GET` are both in use and mean the same method.
+//!
+//! AWS: API Gateway REST API Reference, "Stage", "MethodSetting", "CanarySettings"; Developer
+//! Guide, "Set up CloudWatch logging for REST APIs in API Gateway".
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::{Findings, is_true, text};
+use crate::cache::key::{KeySource, KeyTemplate};
+use crate::model::ids::StageName;
+use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
+use crate::model::stage::{AccessLogSettings, MethodSettings, Stage};
+use crate::store::control::Body;
+use crate::telemetry::access_log::Format;
+
+/// What holds for the whole stage.
+const EVERY_METHOD: &str = "*/*";
+/// What the cache does with a caller who may not bypass it; the only way that is built.
+const STRATEGY_SERVED: &str = "SUCCEED_WITH_RESPONSE_HEADER";
+/// Bytes taken of a log group's name for its file; file systems allow 255.
+const LOG_NAME_BYTES_MAX: usize = 200;
+
+/// The stage and the deployment it points at.
+pub(super) struct Read<'s> {
+    pub(super) stage: Stage,
+    pub(super) deployment_id: &'s str,
+}
+
+pub(super) fn stage<'s>(body: &'s Body, api: &RestApi, found: &mut Findings) -> Read<'s> {
+    let member = |name: &str| body.get(name).unwrap_or(&Value::Null);
+    let own = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let cache_enabled = member("cacheClusterEnabled").as_bool().unwrap_or(false);
+    let variables = variables(member("variables"));
+    refuse_canary(body, &variables, found);
+    if !own("clientCertificateId").is_empty() && calls_backends(api) {
+        found.unbuilt("stage clientCertificateId", "a client certificate towards backends");
+    }
+    let mut methods = IndexMap::new();
+    let mut defaults = MethodSettings::default();
+    for (key, settings) in member("methodSettings").as_object().into_iter().flatten() {
+        if cache_enabled {
+            refuse_cache_settings(key, settings, found);
+        }
+        let settings = method_settings(settings);
+        match key.as_str() {
+            EVERY_METHOD => defaults = settings,
+            _ => {
+                methods.insert(model_key(key), settings);
+            }
+        }
+    }
+    let stage = Stage {
+        name: StageName::new(own("stageName")),
+        variables,
+        cache_enabled,
+        defaults,
+        methods,
+        access_log: access_log(member("accessLogSettings"), found),
+        cache_headers: true,
+    };
+    Read { stage, deployment_id: own("deploymentId") }
+}
+
+fn variables(member: &Value) -> IndexMap<String, String> {
+    let entries = member.as_object().into_iter().flatten();
+    entries.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// A canary that gets no traffic changes nothing, nor does one that is the stage over again: the
+/// same deployment with the same variables.
+fn refuse_canary(stage: &Body, variables: &IndexMap<String, String>, found: &mut Findings) {
+    let Some(canary) = stage.get("canarySettings").filter(|canary| canary.is_object()) else {
+        return;
+    };
+    let percent = canary.get("percentTraffic").and_then(Value::as_f64).unwrap_or(0.0);
+    let own = stage.get("deploymentId").and_then(Value::as_str);
+    let overrides = canary.get("stageVariableOverrides").and_then(Value::as_object);
+    let same = text(canary, "deploymentId").is_none_or(|named| Some(named) == own)
+        && overrides.into_iter().flatten().all(|(name, value)| {
+            value.as_str().is_some_and(|value| variables.get(name).is_some_and(|own| own == value))
+        })
+        && !log_format(stage).contains("isCanaryRequest");
+    if percent > 0.0 && !same {
+        found.add(
+            "stage canarySettings percentTraffic",
+            "sending calls to a canary is not built yet",
+            Some("0 percent, or promote the canary's deployment"),
+        );
+    }
+}
+
+fn log_format(stage: &Body) -> &str {
+    let settings = stage.get("accessLogSettings");
+    settings.and_then(|settings| text(settings, "format")).unwrap_or_default()
+}
+
+fn calls_backends(api: &RestApi) -> bool {
+    let mut methods = api.resources.iter().flat_map(|resource| &resource.methods);
+    methods.any(|method| method.integration.kind != IntegrationKind::Mock)
+}
+
+/// What of a cached method's settings is not built. Without caching they are without effect.
+fn refuse_cache_settings(key: &str, settings: &Value, found: &mut Findings) {
+    if !is_true(settings, "cachingEnabled") {
+        return;
+    }
+    let place = format!("stage methodSettings {key}");
+    if is_true(settings, "cacheDataEncrypted") {
+        found.unbuilt(format!("{place} cacheDataEncrypted"), "an encrypted cache");
+    }
+    let requires = is_true(settings, "requireAuthorizationForCacheControl");
+    let strategy = text(settings, "unauthorizedCacheControlHeaderStrategy");
+    if requires && strategy.is_some_and(|strategy| strategy != STRATEGY_SERVED) {
+        found.unbuilt(
+            format!("{place} unauthorizedCacheControlHeaderStrategy"),
+            &format!("a strategy other than {STRATEGY_SERVED}"),
+        );
+    }
+}
+
+fn method_settings(body: &Value) -> MethodSettings {
+    let default = MethodSettings::default();
+    let flag = |name: &str| body.get(name).and_then(Value::as_bool);
+    let number = |name: &str| body.get(name).and_then(Value::as_u64);
+    let ttl = number("cacheTtlInSeconds").and_then(|ttl| u32::try_from(ttl).ok());
+    // A negative limit, as CloudFormation writes it, is none.
+    let rate = body.get("throttlingRateLimit").and_then(Value::as_f64);
+    MethodSettings {
+        caching_enabled: flag("cachingEnabled"),
+        cache_ttl_seconds: ttl.unwrap_or(default.cache_ttl_seconds),
+        require_authorization_for_cache_control: flag("requireAuthorizationForCacheControl")
+            .unwrap_or(default.require_authorization_for_cache_control),
+        throttling_rate_limit: rate.filter(|rate| *rate >= 0.0),
+        throttling_burst_limit: number("throttlingBurstLimit")
+            .and_then(|burst| u32::try_from(burst).ok()),
+    }
+}
+
+/// A stored key as the model has it: `~1pets~1{id}/GET` is `pets/{id}/GET`, the root's is `/GET`.
+pub(super) fn model_key(key: &str) -> String {
+    let (path, verb) = key.rsplit_once('/').unwrap_or(("", key));
+    let path = path.replace("~1", "/").replace("~0", "~");
+    format!("{}/{verb}", path.trim_matches('/'))
+}
+
+/// An access log needs both its members; with one of them AWS writes nothing.
+fn access_log(member: &Value, found: &mut Findings) -> Option<AccessLogSettings> {
+    let filled = |name: &str| text(member, name).filter(|value| !value.is_empty());
+    let (destination, format) = (filled("destinationArn")?, filled("format")?);
+    if let Err(err) = Format::compile(format) {
+        found.add("stage accessLogSettings format", err.to_string(), None);
+    }
+    Some(AccessLogSettings { format: format.to_owned(), destination: log_file(destination) })
+}
+
+/// The file in the node's data folder that stands for a log group or delivery stream:
+/// `arn:aws:logs:us-east-1:000000000000:log-group:/shop/access` is `access-shop-access.log`.
+fn log_file(arn: &str) -> String {
+    let name = ["log-group:", "deliverystream/"]
+        .iter()
+        .find_map(|before| arn.split_once(before).map(|(_, name)| name))
+        .unwrap_or(arn);
+    let name = name.trim_end_matches(":*").trim_matches('/');
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(plain).take(LOG_NAME_BYTES_MAX).collect();
+    format!("access-{name}.log")
+}
+
+/// Keys are compiled where the stage caches; elsewhere a parameter nobody can read does no harm.
+pub(super) fn cache_key_compiles(
+    api: &RestApi,
+    stage: &Stage,
+    resource: &Resource,
+    method: &Method,
+    place: &str,
+    found: &mut Findings,
+) {
+    let parameters = &method.integration.cache_key_parameters;
+    if !stage.cache_enabled || parameters.is_empty() {
+        return;
+    }
+    let compiled = KeyTemplate::compile(&KeySource {
+        api: &api.id,
+        stage: &stage.name,
+        namespace: "",
+        namespace_is_shared: false,
+        http_method: "GET",
+        resource_path: &resource.path,
+        parameters,
+    });
+    if let Err(err) = compiled {
+        found.add(format!("{place} integration cacheKeyParameters"), err.to_string(), None);
+    }
+}

@@ -1,0 +1,471 @@
+//! What is served comes out as the OpenAPI reader would have it; the rest is named place by place.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::model::rest_api::IntegrationResponse;
+use crate::model::stage::MethodSettings;
+
+fn object(value: Value) -> Body {
+    match value {
+        Value::Object(body) => body,
+        other => panic!("{other}"),
+    }
+}
+
+/// One GET of `/pets/{id}` that a MOCK answers.
+fn definition() -> Value {
+    json!({
+        "restApi": {
+            "id": "a1b2c3d4e5", "name": "shop", "apiKeySource": "HEADER",
+            "endpointConfiguration": {"types": ["REGIONAL"], "ipAddressType": "ipv4"},
+            "binaryMediaTypes": ["image/png"], "minimumCompressionSize": 1024,
+            "disableExecuteApiEndpoint": false,
+        },
+        "resources": [
+            {"id": "root", "path": "/"},
+            {"id": "res001", "path": "/pets/{id}", "resourceMethods": {"GET": {
+                "httpMethod": "GET", "authorizationType": "NONE", "apiKeyRequired": false,
+                "operationName": "getPet",
+                "requestParameters": {"method.request.path.id": true, "method.request.querystring.q": false},
+                "methodResponses": {"200": {"statusCode": "200"}},
+                "methodIntegration": mock(),
+            }}},
+        ],
+        "models": [{"name": "Empty"}], "requestValidators": [],
+        "authorizers": [{"id": "unused", "type": "TOKEN"}], "gatewayResponses": [],
+    })
+}
+
+fn mock() -> Value {
+    json!({
+        "type": "MOCK", "passthroughBehavior": "WHEN_NO_MATCH", "timeoutInMillis": 29000,
+        "cacheNamespace": "res001", "cacheKeyParameters": ["method.request.path.id"],
+        "requestTemplates": {"application/json": "{\"statusCode\": 204}"},
+        "integrationResponses": {"204": {
+            "statusCode": "204", "selectionPattern": "",
+            "responseParameters": {"method.response.header.x": "'y'"},
+            "responseTemplates": {"application/json": null},
+        }},
+    })
+}
+
+fn http(kind: &str) -> Value {
+    json!({
+        "type": kind, "httpMethod": "get", "uri": "https://${stageVariables.host}/pets/{id}",
+        "connectionType": "INTERNET", "passthroughBehavior": "WHEN_NO_MATCH",
+        "timeoutInMillis": 5000, "tlsConfig": {"insecureSkipVerification": true},
+        "requestParameters": {"integration.request.path.id": "method.request.path.id"},
+        "integrationResponses": {"200": {"statusCode": "200", "selectionPattern": "2\\d\\d"}},
+    })
+}
+
+fn stage() -> Value {
+    json!({
+        "stageName": "prod", "deploymentId": "dep001", "cacheClusterEnabled": false,
+        "methodSettings": {}, "tracingEnabled": true, "variables": {"host": "b.test"},
+    })
+}
+
+fn served(definition: &Value, stage: &Value) -> StageDeployment {
+    match read(definition, stage) {
+        Ok(deployment) => deployment,
+        Err(places) => panic!("{places:#?}"),
+    }
+}
+
+fn read(definition: &Value, stage: &Value) -> Result<StageDeployment, Vec<Unserved>> {
+    stage_deployment(definition, &object(stage.clone()), Vec::new(), &Limits::default())
+}
+
+const METHOD: &str = "/resources/1/resourceMethods/GET";
+
+/// The definition with a member set, by JSON pointer of its owner.
+fn with(owner: &str, member: &str, value: Value) -> Value {
+    let mut definition = definition();
+    definition.pointer_mut(owner).unwrap()[member] = value;
+    definition
+}
+
+/// The one place that is refused.
+#[track_caller]
+fn refused(definition: &Value, stage: &Value) -> (String, String) {
+    let mut places = read(definition, stage).unwrap_err();
+    assert_eq!(places.len(), 1, "{places:#?}");
+    let place = places.remove(0);
+    (place.place, place.what)
+}
+
+#[test]
+fn a_definition_becomes_the_models_api() {
+    let found = served(&definition(), &stage());
+    assert_eq!(found.deployment_id.as_str(), "dep001");
+    let api = &found.api;
+    assert_eq!((api.id.as_str(), api.name.as_str()), ("a1b2c3d4e5", "shop"));
+    assert_eq!(api.endpoint_type, EndpointType::Regional);
+    assert_eq!(api.binary_media_types, ["image/png"]);
+    assert_eq!(api.minimum_compression_size, Some(1024));
+    // The root has no methods: it answers nothing.
+    let [resource] = api.resources.as_slice() else { panic!() };
+    assert_eq!((resource.id.as_str(), resource.path.as_str()), ("res001", "/pets/{id}"));
+    let method = &resource.methods[0];
+    assert_eq!(method.operation_name.as_deref(), Some("getPet"));
+    assert_eq!(method.request_parameters["method.request.path.id"], true);
+    assert_eq!(method.request_parameters["method.request.querystring.q"], false);
+    let integration = &method.integration;
+    assert_eq!(integration.kind, IntegrationKind::Mock);
+    assert_eq!(integration.mock_status, Some(204));
+    assert_eq!(integration.cache_namespace.as_deref(), Some("res001"));
+    assert_eq!(integration.cache_key_parameters, ["method.request.path.id"]);
+    let [response] = integration.responses.as_slice() else { panic!() };
+    let IntegrationResponse { selection_pattern, status_code, response_parameters } = response;
+    assert_eq!((selection_pattern, *status_code), (&None, 204));
+    assert_eq!(response_parameters["method.response.header.x"], "'y'");
+}
+
+#[test]
+fn backends_keep_their_address_and_limits() {
+    for (kind, responses) in [("HTTP", 1), ("HTTP_PROXY", 0)] {
+        let found = served(&with(METHOD, "methodIntegration", http(kind)), &stage());
+        let integration = &found.api.resources[0].methods[0].integration;
+        assert_eq!(integration.uri, "https://${stageVariables.host}/pets/{id}");
+        assert_eq!(integration.http_method.as_deref(), Some("GET"));
+        assert_eq!(integration.timeout_ms, 5_000);
+        assert!(integration.insecure_skip_verification);
+        assert_eq!(integration.responses.len(), responses);
+    }
+    let limits = Limits { integration_timeout_max_ms: 700 };
+    let body = object(stage());
+    let found = stage_deployment(&definition(), &body, Vec::new(), &limits).unwrap();
+    assert_eq!(found.api.resources[0].methods[0].integration.timeout_ms, 700);
+}
+
+#[test]
+fn the_api_s_own_places_are_named() {
+    for (member, value, place) in [
+        ("policy", json!("{}"), "restApi policy"),
+        ("disableExecuteApiEndpoint", json!(true), "restApi disableExecuteApiEndpoint"),
+        ("securityPolicy", json!("SecurityPolicy_TLS13_2025_EDGE"), "restApi securityPolicy"),
+        ("endpointAccessMode", json!("STRICT"), "restApi endpointAccessMode"),
+        ("minimumCompressionSize", json!(10_485_761), "restApi minimumCompressionSize"),
+        (
+            "endpointConfiguration",
+            json!({"types": ["PRIVATE"], "vpcEndpointIds": ["vpce-1"]}),
+            "restApi endpointConfiguration vpcEndpointIds",
+        ),
+    ] {
+        assert_eq!(refused(&with("/restApi", member, value), &stage()).0, place);
+    }
+    let custom = with("", "gatewayResponses", json!([{"responseType": "DEFAULT_4XX"}]));
+    assert_eq!(refused(&custom, &stage()).0, "gatewayResponses DEFAULT_4XX");
+}
+
+#[test]
+fn whoever_would_be_kept_out_is_not_let_in() {
+    for (member, value, place) in [
+        ("authorizationType", json!("AWS_IAM"), "authorizationType"),
+        ("authorizationType", json!("CUSTOM"), "authorizationType"),
+        ("apiKeyRequired", json!(true), "apiKeyRequired"),
+    ] {
+        let (found, _) = refused(&with(METHOD, member, value), &stage());
+        assert_eq!(found, format!("/pets/{{id}} GET {place}"));
+    }
+}
+
+#[test]
+fn only_a_validator_that_validates_is_in_the_way() {
+    for (body, parameters, in_the_way) in
+        [(false, false, false), (true, false, true), (false, true, true)]
+    {
+        let mut definition = with(METHOD, "requestValidatorId", json!("val001"));
+        definition["requestValidators"] = json!([{
+            "id": "val001", "validateRequestBody": body, "validateRequestParameters": parameters,
+        }]);
+        let found = read(&definition, &stage());
+        assert_eq!(found.is_err(), in_the_way, "{found:?}");
+    }
+    let unknown = with(METHOD, "requestValidatorId", json!("gone"));
+    assert_eq!(refused(&unknown, &stage()).0, "/pets/{id} GET requestValidatorId");
+}
+
+#[test]
+fn an_integration_s_places_are_named() {
+    let refuse = |integration: Value, place: &str| {
+        let (found, what) = refused(&with(METHOD, "methodIntegration", integration), &stage());
+        assert_eq!(found, format!("/pets/{{id}} GET integration {place}"), "{what}");
+    };
+    for (member, value) in [
+        ("credentials", json!("arn:aws:iam::000000000000:role/x")),
+        ("connectionId", json!("link01")),
+        ("connectionType", json!("VPC_LINK")),
+        ("contentHandling", json!("CONVERT_TO_TEXT")),
+        ("responseTransferMode", json!("STREAM")),
+        ("integrationTarget", json!("arn:x")),
+        ("passthroughBehavior", json!("NEVER")),
+        ("uri", json!("ftp://b.test/")),
+        ("uri", json!("http://{id}.test/")),
+        ("uri", json!("http://b.test/{")),
+    ] {
+        let mut integration = http("HTTP");
+        integration[member] = value;
+        refuse(integration, member);
+    }
+    let mut templated = http("HTTP");
+    templated["requestTemplates"] = json!({"application/json": "{}"});
+    refuse(templated, "requestTemplates application/json");
+    let mut templated = http("HTTP");
+    templated["integrationResponses"]["200"]["responseTemplates"] = json!({"text/xml": ""});
+    refuse(templated, "integrationResponses 200 responseTemplates text/xml");
+    for kind in ["AWS", "AWS_PROXY"] {
+        refuse(json!({"type": kind, "uri": "arn:x"}), "type");
+    }
+}
+
+#[test]
+fn a_mock_needs_one_constant_status() {
+    let mock_with = |templates: Value| {
+        let mut integration = mock();
+        integration["requestTemplates"] = templates;
+        with(METHOD, "methodIntegration", integration)
+    };
+    for lenient in ["{\"statusCode\": 200}", "{statusCode: 200}", "{'statusCode': 200,}"] {
+        let both = json!({"application/json": lenient, "text/xml": "{\"statusCode\":200}"});
+        let found = served(&mock_with(both), &stage());
+        assert_eq!(found.api.resources[0].methods[0].integration.mock_status, Some(200));
+    }
+    let place = "/pets/{id} GET integration requestTemplates";
+    for templates in [
+        json!({"application/json": "{\"statusCode\": $context.status}"}),
+        json!({"application/json": null}),
+        json!({"application/json": "{\"statusCode\": 999}"}),
+    ] {
+        let (found, _) = refused(&mock_with(templates), &stage());
+        assert_eq!(found, format!("{place} application/json"));
+    }
+    let differ = json!({"a/b": "{\"statusCode\": 200}", "c/d": "{\"statusCode\": 201}"});
+    assert_eq!(refused(&mock_with(differ), &stage()).0, format!("{place} c/d"));
+    assert_eq!(refused(&mock_with(json!({})), &stage()).0, place);
+}
+
+/// Nothing is left to fail when the stage is compiled.
+#[test]
+fn what_does_not_compile_is_named_as_well() {
+    let refuse = |member: &str, value: Value, place: &str| {
+        let mut integration = http("HTTP");
+        integration[member] = value;
+        let mut stage = stage();
+        stage["cacheClusterEnabled"] = json!(true);
+        let (found, what) = refused(&with(METHOD, "methodIntegration", integration), &stage);
+        assert_eq!(found, format!("/pets/{{id}} GET integration {place}"), "{what}");
+    };
+    let source = |text: &str| json!({"integration.request.header.x": text});
+    refuse("requestParameters", source("method.request.body"), "requestParameters");
+    refuse("requestParameters", source("context.authorizer.claims.sub"), "requestParameters");
+    let look_ahead = json!({"200": {"statusCode": "200", "selectionPattern": "(?!x)"}});
+    refuse("integrationResponses", look_ahead, "integrationResponses");
+    let key = json!(["integration.request.path.id"]);
+    refuse("cacheKeyParameters", key, "cacheKeyParameters");
+    let mut logged = stage();
+    logged["accessLogSettings"] = json!({"destinationArn": "arn:x", "format": "no id"});
+    assert_eq!(refused(&definition(), &logged).0, "stage accessLogSettings format");
+}
+
+#[test]
+fn all_places_are_named_and_their_number_is_bounded() {
+    let mut definition = with(METHOD, "apiKeyRequired", json!(true));
+    definition["restApi"]["policy"] = json!("{}");
+    definition["resources"][1]["resourceMethods"]["POST"] =
+        json!({"authorizationType": "NONE", "methodIntegration": {"type": "AWS"}});
+    let places = read(&definition, &stage()).unwrap_err();
+    let places: Vec<&str> = places.iter().map(|place| place.place.as_str()).collect();
+    assert_eq!(
+        places,
+        ["restApi policy", "/pets/{id} GET apiKeyRequired", "/pets/{id} POST integration type",]
+    );
+    let many: Vec<Value> = (0..500).map(|n| json!({"responseType": format!("T{n}")})).collect();
+    let places = read(&with("", "gatewayResponses", json!(many)), &stage()).unwrap_err();
+    assert_eq!(places.len(), PLACES_MAX + 1);
+    assert_eq!(places[PLACES_MAX].what, "400 more places are not listed");
+}
+
+#[test]
+fn settings_find_their_method_by_either_spelling() {
+    let mut stage = stage();
+    let entry = |ttl: u32| json!({"cachingEnabled": true, "cacheTtlInSeconds": ttl});
+    stage["methodSettings"] = json!({
+        "*/*": {
+            "cachingEnabled": false, "cacheTtlInSeconds": 1, "throttlingRateLimit": -1.0,
+            "throttlingBurstLimit": -1, "requireAuthorizationForCacheControl": false,
+        },
+        "~1pets~1{id}/GET": entry(2), "~1a~1b/GET": entry(3), "a/c/PUT": entry(4),
+        "/GET": entry(5), "~1/PUT": entry(6),
+    });
+    let found = served(&definition(), &stage).stage;
+    let default = MethodSettings {
+        caching_enabled: Some(false),
+        cache_ttl_seconds: 1,
+        require_authorization_for_cache_control: false,
+        throttling_rate_limit: None,
+        throttling_burst_limit: None,
+    };
+    assert_eq!(found.defaults, default);
+    let ttl: Vec<(&str, u32)> =
+        found.methods.iter().map(|(key, own)| (key.as_str(), own.cache_ttl_seconds)).collect();
+    assert_eq!(
+        ttl,
+        [("pets/{id}/GET", 2), ("a/b/GET", 3), ("a/c/PUT", 4), ("/GET", 5), ("/PUT", 6)]
+    );
+    let api = &served(&definition(), &stage).api;
+    let key = api.method_keys().next().unwrap();
+    assert!(found.methods.contains_key(&key), "{key}");
+}
+
+#[test]
+fn an_access_log_goes_to_a_file_within_the_data_folder() {
+    for (arn, file) in [
+        ("arn:aws:logs:us-east-1:000000000000:log-group:shop:*", "access-shop.log"),
+        ("arn:aws:logs:us-east-1:0:log-group:/aws/../x", "access-aws-..-x.log"),
+        (
+            "arn:aws:firehose:us-east-1:0:deliverystream/amazon-apigateway-x",
+            "access-amazon-apigateway-x.log",
+        ),
+        ("../../etc/passwd", "access-..-..-etc-passwd.log"),
+    ] {
+        let mut stage = stage();
+        stage["accessLogSettings"] = json!({"destinationArn": arn, "format": "$context.requestId"});
+        let log = served(&definition(), &stage).stage.access_log.unwrap();
+        assert_eq!(log.destination, file);
+    }
+    let mut half = stage();
+    half["accessLogSettings"] = json!({"destinationArn": "arn:x"});
+    assert_eq!(served(&definition(), &half).stage.access_log, None);
+}
+
+#[test]
+fn a_canary_counts_once_it_gets_calls_of_its_own() {
+    let with_canary = |canary: Value| {
+        let mut stage = stage();
+        stage["canarySettings"] = canary;
+        read(&definition(), &stage).is_ok()
+    };
+    assert!(with_canary(json!({"deploymentId": "other1", "percentTraffic": 0.0})));
+    assert!(with_canary(json!({"deploymentId": "dep001", "percentTraffic": 50.0})));
+    let same = json!({"host": "b.test"});
+    let canary = |overrides: &Value| json!({"deploymentId": "dep001", "percentTraffic": 1.0, "stageVariableOverrides": overrides});
+    assert!(with_canary(canary(&same)));
+    assert!(!with_canary(canary(&json!({"host": "c.test"}))));
+    assert!(!with_canary(json!({"deploymentId": "other1", "percentTraffic": 0.1})));
+}
+
+#[test]
+fn a_client_certificate_matters_where_there_is_a_backend() {
+    let mut stage = stage();
+    stage["clientCertificateId"] = json!("cert01");
+    served(&definition(), &stage);
+    let calls = with(METHOD, "methodIntegration", http("HTTP_PROXY"));
+    assert_eq!(refused(&calls, &stage).0, "stage clientCertificateId");
+}
+
+#[test]
+fn a_test_call_needs_no_more_than_the_method() {
+    let mut definition = with(METHOD, "authorizationType", json!("AWS_IAM"));
+    definition["restApi"]["policy"] = json!("{}");
+    let (resource, found) = method(&definition, "res001", "GET", &Limits::default()).unwrap();
+    assert_eq!(resource.path, "/pets/{id}");
+    assert_eq!(found.integration.mock_status, Some(204));
+    assert!(method(&definition, "res001", "PUT", &Limits::default()).is_err());
+    definition["resources"][1]["resourceMethods"]["GET"]["methodIntegration"]["type"] =
+        json!("AWS");
+    assert!(method(&definition, "res001", "GET", &Limits::default()).is_err());
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop::sample::select(
+        &[
+            "GET",
+            "MOCK",
+            "HTTP",
+            "HTTP_PROXY",
+            "NONE",
+            "/",
+            "/a/{b}",
+            "/{c+}",
+            "{",
+            "true",
+            "http://b.test/{x}",
+            "${stageVariables.a}",
+            "'x'",
+            "*/*",
+            "~1a/GET",
+            "",
+            "é",
+        ][..],
+    );
+    let leaf = prop_oneof![
+        word.prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    let name = prop::sample::select(
+        &[
+            "restApi",
+            "resources",
+            "resourceMethods",
+            "GET",
+            "methodIntegration",
+            "type",
+            "uri",
+            "path",
+            "id",
+            "requestTemplates",
+            "integrationResponses",
+            "200",
+            "statusCode",
+            "methodSettings",
+            "accessLogSettings",
+            "canarySettings",
+            "variables",
+            "stageName",
+            "requestParameters",
+            "endpointConfiguration",
+            "types",
+            "cacheClusterEnabled",
+            "format",
+            "destinationArn",
+            "percentTraffic",
+            "selectionPattern",
+            "responseParameters",
+        ][..],
+    );
+    leaf.prop_recursive(7, 96, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((name.clone(), inner), 0..6).prop_map(
+                |members| Value::from_iter(members.into_iter().map(|(k, v)| (k.to_owned(), v)))
+            ),
+        ]
+    })
+}
+
+proptest! {
+    /// The definition is data of a store that others write: nothing in it may bring us down.
+    #[test]
+    fn no_definition_brings_us_down(definition in any_json(), stage in any_json()) {
+        let stage = stage.as_object().cloned().unwrap_or_default();
+        let read = stage_deployment(&definition, &stage, Vec::new(), &Limits::default());
+        if let Err(places) = read {
+            prop_assert!(!places.is_empty());
+        }
+    }
+
+    /// Settings of a method are found however its path was spelled.
+    #[test]
+    fn spellings_of_a_path_are_one(parts in prop::collection::vec("[a-z{}+.~]{1,6}", 0..4)) {
+        let path = parts.join("/");
+        let escaped = format!("/{path}").replace('~', "~0").replace('/', "~1");
+        prop_assert_eq!(settings::model_key(&format!("{escaped}/GET")), format!("{path}/GET"));
+    }
+}

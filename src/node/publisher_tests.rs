@@ -1,0 +1,274 @@
+//! A state becomes what is served, and the next state only what changed of it.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::deployment::compile::Compiler;
+use crate::deployment::snapshot::Site;
+use crate::net::tasks::Tasks;
+use crate::store::control::{ObjectKey, Txn};
+use crate::telemetry::access_log::{AccessLogs, Config as LogConfig};
+use crate::telemetry::metrics::Metrics;
+
+const DOORS: Doors = Doors { edges: true, public: true, private: false };
+
+fn object(value: Value) -> Body {
+    match value {
+        Value::Object(body) => body,
+        other => panic!("{other}"),
+    }
+}
+
+#[derive(Default)]
+struct World {
+    state: Arc<State>,
+    known: Known,
+}
+
+impl World {
+    fn put(&mut self, kind: Kind, scope: &str, id: &str, body: Value) {
+        let mut txn = Txn::new(Arc::clone(&self.state));
+        txn.put(kind, scope, id, object(body));
+        self.state = Arc::new(self.state.with(self.state.revision + 1, txn.into_changes()));
+    }
+
+    fn delete(&mut self, kind: Kind, scope: &str, id: &str) {
+        let change = [(ObjectKey::new(kind, scope, id), None)];
+        self.state = Arc::new(self.state.with(self.state.revision + 1, change));
+    }
+
+    /// An API of one MOCK method, deployed.
+    fn deploy(&mut self, api: &str, deployment: &str, endpoint_type: &str) {
+        self.freeze(api, deployment, endpoint_type, "NONE");
+    }
+
+    fn freeze(&mut self, api: &str, deployment: &str, endpoint_type: &str, authorization: &str) {
+        let definition = json!({
+            "restApi": {"id": api, "name": api, "endpointConfiguration": {"types": [endpoint_type]}},
+            "resources": [{"id": "root", "path": "/", "resourceMethods": {"GET": {
+                "authorizationType": authorization,
+                "methodIntegration": {
+                    "type": "MOCK",
+                    "requestTemplates": {"application/json": "{\"statusCode\": 200}"},
+                    "integrationResponses": {"200": {"statusCode": "200"}},
+                },
+            }}}],
+        });
+        let body = json!({"definition": definition.to_string()});
+        self.put(Kind::DeploymentDefinition, api, deployment, body);
+    }
+
+    fn stage(&mut self, api: &str, name: &str, deployment: &str) {
+        let body = json!({"stageName": name, "deploymentId": deployment});
+        self.put(Kind::Stage, api, name, body);
+    }
+
+    fn map(&mut self, domain: &str, base_path: &str, api: &str, stage: Option<&str>) {
+        let mut body = json!({"basePath": base_path, "restApiId": api});
+        if let Some(stage) = stage {
+            body["stage"] = json!(stage);
+        }
+        self.put(Kind::BasePathMapping, domain, base_path, body);
+    }
+
+    fn plan(&mut self) -> Plan {
+        from_state(&self.state, &mut self.known, DOORS, &TimeoutsConfig::default())
+    }
+
+    fn publish(&mut self, deployments: &Deployments) -> Published {
+        let (state, known) = (&self.state, &mut self.known);
+        let epoch = state.revision;
+        super::publish(deployments, epoch, state, known, DOORS, &TimeoutsConfig::default())
+    }
+}
+
+/// Those that are wanted, `+` where their content is given.
+fn names(plan: &Plan) -> Vec<String> {
+    let name = |wanted: &Wanted| {
+        let sign = if wanted.content.is_some() { "+" } else { "" };
+        format!("{sign}{}/{}", wanted.api, wanted.stage)
+    };
+    plan.wanted.iter().map(name).collect()
+}
+
+fn domains_of(plan: &Plan, api: &str, stage: &str) -> Vec<String> {
+    let mut wanted = plan.wanted.iter();
+    let found = wanted.find(|found| found.api.as_str() == api && found.stage.as_str() == stage);
+    let content = found.unwrap().content.as_ref().unwrap();
+    content
+        .domains
+        .iter()
+        .map(|mapping| format!("{}/{}", mapping.domain_name, mapping.base_path))
+        .collect()
+}
+
+fn deployments() -> Deployments {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = Tasks::new(runtime.handle().clone());
+    let compiler = Compiler {
+        site: Arc::new(Site::default()),
+        metrics: Arc::new(Metrics::new()),
+        access_logs: AccessLogs::start(LogConfig { folder: std::env::temp_dir() }, &tasks),
+    };
+    Deployments::new(compiler, None)
+}
+
+#[test]
+fn only_what_changed_is_read_again() {
+    let mut world = World::default();
+    for api in ["a", "b", "c"] {
+        world.deploy(api, "d1", "EDGE");
+        world.stage(api, "prod", "d1");
+    }
+    assert_eq!(names(&world.plan()), ["+a/prod", "+b/prod", "+c/prod"]);
+    assert_eq!(names(&world.plan()), ["a/prod", "b/prod", "c/prod"]);
+    world.deploy("b", "d2", "EDGE");
+    assert_eq!(names(&world.plan()), ["a/prod", "b/prod", "c/prod"]);
+    world.stage("b", "prod", "d2");
+    world.stage("b", "test", "d1");
+    world.delete(Kind::Stage, "c", "prod");
+    assert_eq!(names(&world.plan()), ["a/prod", "+b/prod", "+b/test"]);
+}
+
+#[test]
+fn one_change_among_a_thousand_apis_compiles_one_stage() {
+    let mut world = World::default();
+    for n in 0..1_000 {
+        let api = format!("api{n}");
+        world.deploy(&api, "d1", "EDGE");
+        world.stage(&api, "prod", "d1");
+    }
+    let deployments = deployments();
+    assert_eq!(world.publish(&deployments).compiled.len(), 1_000);
+    world.deploy("api7", "d2", "EDGE");
+    world.stage("api7", "prod", "d2");
+    let done = world.publish(&deployments);
+    let compiled: Vec<&str> = done.compiled.iter().map(|part| part.api_id.as_str()).collect();
+    assert_eq!(compiled, ["api7"]);
+    assert!(done.unserved.is_empty());
+    let current = deployments.current();
+    assert_eq!(current.epoch, world.state.revision);
+    assert_eq!(current.stage("api7", "prod").unwrap().deployment_id.as_str(), "d2");
+    assert_eq!(current.stages().count(), 1_000);
+}
+
+#[test]
+fn a_stage_without_a_door_is_told_once_and_the_others_are_served() {
+    let mut world = World::default();
+    world.deploy("a", "d1", "PRIVATE");
+    world.stage("a", "prod", "d1");
+    world.deploy("b", "d1", "REGIONAL");
+    world.stage("b", "prod", "d1");
+    let plan = world.plan();
+    assert_eq!(names(&plan), ["+b/prod"]);
+    let [unserved] = plan.unserved.as_slice() else { panic!() };
+    assert_eq!(unserved.what, "API a, stage prod");
+    assert!(unserved.reason.contains("PRIVATE"), "{}", unserved.reason);
+    assert!(unserved.reason.contains("`private` listener"), "{}", unserved.reason);
+    assert!(world.plan().unserved.is_empty());
+    // Another change of the stage, the same reason.
+    world.stage("a", "prod", "d1");
+    assert!(world.plan().unserved.is_empty());
+    world.deploy("a", "d2", "REGIONAL");
+    world.stage("a", "prod", "d2");
+    assert_eq!(names(&world.plan()), ["+a/prod", "b/prod"]);
+    world.stage("a", "prod", "d1");
+    assert_eq!(world.plan().unserved.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_served_is_told_with_its_places() {
+    let mut world = World::default();
+    world.freeze("a", "d1", "EDGE", "AWS_IAM");
+    world.stage("a", "prod", "d1");
+    world.stage("a", "test", "gone");
+    world.put(Kind::DeploymentDefinition, "b", "d1", json!({"definition": "{"}));
+    world.stage("b", "prod", "d1");
+    let plan = world.plan();
+    assert!(plan.wanted.is_empty());
+    let reasons: Vec<&str> = plan.unserved.iter().map(|found| found.reason.as_str()).collect();
+    assert_eq!(reasons[0], "/ GET authorizationType: authorization by AWS_IAM is not built yet");
+    assert_eq!(reasons[1], "there is no deployment `gone`");
+    assert!(reasons[2].starts_with("deployment `d1` cannot be read"), "{}", reasons[2]);
+}
+
+#[test]
+fn domains_belong_to_the_stages_they_are_mapped_to() {
+    let mut world = World::default();
+    for api in ["a", "b"] {
+        world.deploy(api, "d1", "EDGE");
+        world.stage(api, "prod", "d1");
+    }
+    world.put(Kind::DomainName, "", "Shop.example.com", json!({"domainName": "x"}));
+    world.map("Shop.example.com", "(none)", "a", Some("prod"));
+    world.map("Shop.example.com", "v1", "b", Some("prod"));
+    let plan = world.plan();
+    assert_eq!(domains_of(&plan, "a", "prod"), ["shop.example.com/"]);
+    assert_eq!(domains_of(&plan, "b", "prod"), ["shop.example.com/v1"]);
+    world.delete(Kind::BasePathMapping, "Shop.example.com", "v1");
+    assert_eq!(names(&world.plan()), ["a/prod", "+b/prod"]);
+}
+
+/// AWS: "BasePathMapping", `stage`: without one the caller names it in the path.
+#[test]
+fn a_mapping_without_a_stage_is_one_for_each_stage() {
+    let mut world = World::default();
+    for api in ["a", "b"] {
+        world.deploy(api, "d1", "EDGE");
+        world.stage(api, "prod", "d1");
+        world.stage(api, "test", "d1");
+    }
+    world.put(Kind::DomainName, "", "s.test", json!({}));
+    world.map("s.test", "(none)", "a", None);
+    world.map("s.test", "v1", "a", Some("(none)"));
+    // Its own base path goes before the stage of the same name.
+    world.map("s.test", "test", "b", Some("prod"));
+    let plan = world.plan();
+    assert_eq!(domains_of(&plan, "a", "prod"), ["s.test/prod", "s.test/v1/prod"]);
+    assert_eq!(domains_of(&plan, "a", "test"), ["s.test/v1/test"]);
+    assert_eq!(domains_of(&plan, "b", "prod"), ["s.test/test"]);
+}
+
+/// A domain that asks more of its callers than is checked must not answer at all.
+#[test]
+fn a_domain_with_rules_that_are_not_built_is_left_out() {
+    for (body, says) in [
+        (json!({"mutualTlsAuthentication": {"truststoreUri": "s3://x/y"}}), "mutual TLS"),
+        (json!({"policy": "{}"}), "policy"),
+        (json!({"endpointConfiguration": {"types": ["PRIVATE"]}}), "private"),
+        (json!({"routingMode": "ROUTING_RULE_ONLY"}), "routing rules"),
+    ] {
+        let mut world = World::default();
+        world.deploy("a", "d1", "EDGE");
+        world.stage("a", "prod", "d1");
+        world.put(Kind::DomainName, "", "s.test", body);
+        world.map("s.test", "(none)", "a", Some("prod"));
+        let plan = world.plan();
+        assert!(domains_of(&plan, "a", "prod").is_empty());
+        assert_eq!(plan.unserved[0].what, "domain name s.test");
+        assert!(plan.unserved[0].reason.contains(says), "{}", plan.unserved[0].reason);
+    }
+    let mut world = World::default();
+    world.deploy("a", "d1", "EDGE");
+    world.stage("a", "prod", "d1");
+    let mode = json!({"routingMode": "ROUTING_RULE_THEN_BASE_PATH_MAPPING"});
+    world.put(Kind::DomainName, "", "s.test", mode);
+    world.map("s.test", "(none)", "a", Some("prod"));
+    assert_eq!(domains_of(&world.plan(), "a", "prod"), ["s.test/"]);
+    world.put(Kind::RoutingRule, "s.test", "r1", json!({}));
+    assert!(domains_of(&world.plan(), "a", "prod").is_empty());
+}
+
+/// Another publisher, such as one of documents, may have put other stages in force in between.
+#[test]
+fn a_publication_by_somebody_else_is_got_over() {
+    let mut world = World::default();
+    world.deploy("a", "d1", "EDGE");
+    world.stage("a", "prod", "d1");
+    let deployments = deployments();
+    world.publish(&deployments);
+    deployments.publish(7, &[]).unwrap();
+    let done = world.publish(&deployments);
+    assert_eq!(done.compiled.len(), 1);
+    assert!(deployments.current().stage("a", "prod").is_some());
+}

@@ -1,0 +1,350 @@
+//! AWS facts: recorded in test_invoke_test_method and test_failed_invoke_test_method, and the
+//! log's promise that it shows what was sent.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::runtime::Handle;
+
+use super::*;
+use crate::integration::Config;
+use crate::net::client::fake::{Fake, Log as Requests};
+use crate::net::client::{self, HttpClient};
+use crate::net::tasks::Tasks;
+
+const API: &str = "a1b2c3d4e5";
+/// Tue Nov 18 12:00:00 UTC 2025.
+const NOW_MS: u64 = 1_763_467_200_000;
+
+fn site() -> Site {
+    Site {
+        partition: "aws".into(),
+        aws_region: "us-east-1".into(),
+        account_id: "000000000000".into(),
+        domain: "gateway.localhost".into(),
+        port: String::new(),
+    }
+}
+
+/// A backend that writes down requests and answers each with `answer`.
+fn backend(answer: &'static str) -> (Integrations, Requests) {
+    let requests = Requests::default();
+    let written = requests.clone();
+    let network = Fake::new(move |_, mut wire| {
+        let written = written.clone();
+        async move {
+            while let Some(request) = wire.request().await {
+                written.add(request);
+                wire.write(answer).await;
+            }
+        }
+    });
+    let network: Arc<dyn crate::net::socket::Network> = network;
+    let tasks = Tasks::new(Handle::current());
+    let client = HttpClient::new(client::Config::default(), network, tasks);
+    (Integrations::new(Config::default(), client), requests)
+}
+
+const ANSWER: &str =
+    "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: text/plain\r\nx-one: 1\r\n\r\nhi";
+
+fn invoke(path: &str, method: Value, request: Value) -> TestInvokeMethod {
+    let Value::Object(request) = request else { panic!() };
+    TestInvokeMethod {
+        definition: json!({
+            "restApi": {"id": API, "policy": "not looked at by a test call"},
+            "resources": [
+                {"id": "res001", "path": path, "resourceMethods": {"GET": method}},
+            ],
+        }),
+        resource_id: "res001".into(),
+        http_method: "GET".into(),
+        request,
+    }
+}
+
+fn mock() -> Value {
+    json!({
+        "authorizationType": "AWS_IAM", "apiKeyRequired": true,
+        "methodIntegration": {
+            "type": "MOCK",
+            "requestTemplates": {"application/json": "{\"statusCode\": 200}"},
+            "integrationResponses": {"200": {"statusCode": "200"}},
+        },
+    })
+}
+
+fn http(kind: &str, uri: &str) -> Value {
+    json!({
+        "authorizationType": "NONE",
+        "methodIntegration": {
+            "type": kind, "uri": uri, "httpMethod": "GET", "timeoutInMillis": 1000,
+            "requestParameters": {
+                "integration.request.path.id": "method.request.path.petId",
+                "integration.request.querystring.q": "method.request.querystring.a",
+                "integration.request.header.x-mapped": "context.stage",
+            },
+            "integrationResponses": {"200": {
+                "statusCode": "200",
+                "responseParameters": {"method.response.header.x-two": "integration.response.header.x-one"},
+            }},
+        },
+    })
+}
+
+async fn run(invoke: &TestInvokeMethod, integrations: &Integrations) -> control::Body {
+    let clock = Clock::manual(NOW_MS);
+    method(invoke, integrations, &site(), &clock, &Limits::default()).await.unwrap()
+}
+
+/// The log's lines without their dates and with the request's id replaced.
+fn lines(answer: &control::Body) -> Vec<String> {
+    let text = answer["log"].as_str().unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    let id = first.strip_prefix("Execution log for request ").unwrap();
+    assert!(Uuid::parse_str(id).is_ok(), "{id}");
+    assert!(rest.ends_with('\n'));
+    rest.lines()
+        .map(|line| {
+            let line = line.strip_prefix("Tue Nov 18 12:00:00 UTC 2025 : ").expect(line);
+            line.replace(id, "ID")
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mock_logs_the_recorded_lines() {
+    let (integrations, _) = backend(ANSWER);
+    let invoke = invoke("/pets/{petId}", mock(), json!({"pathWithQueryString": "/pets/123"}));
+    let answer = run(&invoke, &integrations).await;
+    assert_eq!(
+        lines(&answer),
+        [
+            "Starting execution for request: ID",
+            "HTTP Method: GET, Resource Path: /pets/123",
+            "Method request path: {petId=123}",
+            "Method request query string: {}",
+            "Method request headers: {}",
+            "Method request body before transformations: ",
+            "Method response body after transformations: ",
+            "Method response headers: {Content-Type=application/json}",
+            "Successfully completed execution",
+            "Method completed with status: 200",
+        ]
+    );
+    assert_eq!(answer["status"], 200);
+    assert_eq!(answer["body"], "");
+    assert_eq!(answer["headers"], json!({"Content-Type": "application/json"}));
+    assert_eq!(answer["multiValueHeaders"], json!({"Content-Type": ["application/json"]}));
+    assert_eq!(answer["latency"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_path_the_template_is_called() {
+    let (integrations, _) = backend(ANSWER);
+    let answer = run(&invoke("/pets/{petId}", mock(), json!({})), &integrations).await;
+    let lines = lines(&answer);
+    assert_eq!(lines[1], "HTTP Method: GET, Resource Path: /pets/{petId}");
+    assert_eq!(lines[2], "Method request path: {petId={petId}}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_does_not_fit_still_runs_without_parameters() {
+    let (integrations, _) = backend(ANSWER);
+    let invoke = invoke(
+        "/pets/{petId}",
+        mock(),
+        json!({
+            "pathWithQueryString": "/foo?a=b%20c&d", "body": "{}",
+            "headers": {"X-A": "1"}, "multiValueHeaders": {"X-B": ["2", "3"]},
+        }),
+    );
+    let answer = run(&invoke, &integrations).await;
+    assert_eq!(
+        lines(&answer)[1..6],
+        [
+            "HTTP Method: GET, Resource Path: /foo",
+            "Method request path: {}",
+            "Method request query string: {a=b c, d=}",
+            "Method request headers: {X-A=1, X-B=2,3}",
+            "Method request body before transformations: {}",
+        ]
+    );
+    assert_eq!(answer["status"], 200);
+}
+
+/// What the log says of the endpoint is what the endpoint got.
+async fn compare(kind: &str, request: Value) -> Vec<String> {
+    let (integrations, requests) = backend(ANSWER);
+    let method = http(kind, "http://${stageVariables.host}/xy/{id}?own=1");
+    let answer = run(&invoke("/pets/{petId}", method, request), &integrations).await;
+    assert_eq!(answer["status"], 200, "{}", answer["log"]);
+    let lines = lines(&answer);
+    let received = requests.lines().pop().unwrap();
+    let (head, _) = received.split_once("\r\n\r\n").unwrap();
+    let mut head = head.split("\r\n");
+    let target = head.next().unwrap().split(' ').nth(1).unwrap();
+    assert_eq!(lines[6], format!("Endpoint request URI: http://b.test{target}"));
+    let own = ["host", "content-length"];
+    let mut sent: Vec<String> = head
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, _)| !own.contains(name))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let logged = lines[7].strip_prefix("Endpoint request headers: {").unwrap();
+    let mut logged: Vec<String> = logged
+        .trim_end_matches('}')
+        .split(", ")
+        .map(|entry| {
+            let (name, value) = entry.split_once('=').unwrap();
+            format!("{}={value}", name.to_ascii_lowercase())
+        })
+        .collect();
+    sent.sort();
+    logged.sort();
+    assert_eq!(sent, logged);
+    lines
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_shows_what_an_http_backend_receives() {
+    let request = json!({
+        "pathWithQueryString": "/pets/a%2Fb?a=1%202", "body": "text",
+        "stageVariables": {"host": "b.test"}, "headers": {"X-Own": "1"},
+    });
+    let lines = compare("HTTP", request).await;
+    assert_eq!(lines[6], "Endpoint request URI: http://b.test/xy/a%2Fb?own=1&q=1%202");
+    assert_eq!(
+        lines[8..],
+        [
+            "Endpoint request body after transformations: text",
+            "Sending request to http://b.test/xy/a%2Fb?own=1&q=1%202",
+            "Received response. Status: 200, Integration latency: 0 ms",
+            &lines[11],
+            "Endpoint response body before transformations: hi",
+            "Method response body after transformations: hi",
+            &lines[14],
+            "Successfully completed execution",
+            "Method completed with status: 200",
+        ]
+    );
+    assert!(lines[11].contains("X-One=1"), "{}", lines[11]);
+    assert!(lines[14].contains("X-Two=1"), "{}", lines[14]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_shows_what_a_proxied_backend_receives() {
+    let mut headers = json!({
+        "X-Own": "1", "Content-Type": "a/b", "X-Listed": "gone", "Connection": "x-listed",
+        "X-Forwarded-For": "192.0.2.1", "Accept-Encoding": "gzip", "Host": "elsewhere.test",
+    });
+    for name in ["Content-MD5", "Expect", "Server", "TE", "Via", "Upgrade", "Content-Encoding"] {
+        headers[name] = json!("x");
+    }
+    let request = json!({
+        "pathWithQueryString": "/pets/7?a=1&b=+", "stageVariables": {"host": "b.test"},
+        "headers": headers,
+    });
+    let lines = compare("HTTP_PROXY", request).await;
+    assert_eq!(lines[6], "Endpoint request URI: http://b.test/xy/7?own=1&a=1&b=%20&q=1");
+    assert!(lines[7].contains("X-Mapped=test-invoke-stage"), "{}", lines[7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_address_fails_as_recorded() {
+    let (integrations, requests) = backend(ANSWER);
+    let method = http("HTTP_PROXY", "http://${stageVariables.host}/");
+    let answer = run(&invoke("/", method, json!({})), &integrations).await;
+    assert_eq!(
+        lines(&answer)[5..],
+        [
+            "Method request body before transformations: ",
+            "Execution failed due to configuration error: Invalid endpoint address",
+            "Method completed with status: 500",
+        ]
+    );
+    assert_eq!(answer["status"], 500);
+    assert_eq!(answer["body"], "{\"message\": \"Internal server error\"}");
+    assert_eq!(answer["headers"]["x-amzn-ErrorType"], "InternalServerErrorException");
+    assert!(requests.lines().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_does_not_answer_is_a_timeout() {
+    let (integrations, _) = backend("");
+    let request = json!({"stageVariables": {"host": "b.test"}});
+    let method = http("HTTP", "http://${stageVariables.host}/");
+    let answer = run(&invoke("/", method, request), &integrations).await;
+    assert_eq!(answer["status"], 504);
+    let lines = lines(&answer);
+    let end = &lines[lines.len() - 3..];
+    assert_eq!(end[0], "Sending request to http://b.test/");
+    assert_eq!(end[1], "Execution failed due to a timeout error");
+    assert_eq!(end[2], "Method completed with status: 504");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_response_for_it_is_a_configuration_error() {
+    let (integrations, _) = backend(ANSWER);
+    let mut method = mock();
+    method["methodIntegration"]["integrationResponses"] = json!({});
+    let answer = run(&invoke("/", method, json!({})), &integrations).await;
+    assert_eq!(answer["status"], 500);
+    let line = &lines(&answer)[6];
+    let begin = "Execution failed due to configuration error: no match for output mapping";
+    assert!(line.starts_with(begin), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_built_is_named_and_not_run() {
+    let (integrations, requests) = backend(ANSWER);
+    let run = |method_body: Value, request: Value| {
+        let invoke = invoke("/", method_body, request);
+        let integrations = integrations.clone();
+        async move {
+            let clock = Clock::manual(NOW_MS);
+            method(&invoke, &integrations, &site(), &clock, &Limits::default()).await.unwrap_err()
+        }
+    };
+    let lambda = json!({"methodIntegration": {"type": "AWS_PROXY", "uri": "arn:…"}});
+    let err = run(lambda, json!({})).await;
+    assert_eq!(err.kind, ErrorKind::NotImplemented);
+    assert_eq!(
+        err.message,
+        "The method cannot be run yet: / GET integration type: an integration of type AWS_PROXY \
+         is not built yet"
+    );
+    let err = run(mock(), json!({"headers": {"a b": "c"}})).await;
+    assert_eq!(err.message, "Invalid header specified: a b");
+    assert!(requests.lines().is_empty());
+}
+
+#[test]
+fn no_authorizer_can_be_tested_yet() {
+    let Value::Object(authorizer) = json!({"name": "mine"}) else { panic!() };
+    let invoke = TestInvokeAuthorizer { authorizer, request: control::Body::new() };
+    let err = super::authorizer(&invoke).unwrap_err();
+    assert_eq!(err.kind, ErrorKind::NotImplemented);
+    assert!(err.message.contains("`mine`"));
+}
+
+#[test]
+fn long_dumps_are_cut() {
+    let whole = "x".repeat(998);
+    assert_eq!(log::body(whole.as_bytes()), whole);
+    assert_eq!(log::body("x".repeat(999).as_bytes()), format!("{whole} [TRUNCATED]"));
+    let wide = "ä".repeat(5_000);
+    assert_eq!(log::body(wide.as_bytes()).chars().count(), 998 + " [TRUNCATED]".len());
+    let entry = IndexMap::from([("a".to_owned(), "b".repeat(2_000))]);
+    assert!(log::headers(&entry).ends_with("b [TRUNCATED]"));
+}
+
+#[test]
+fn parameters_are_found_by_the_template() {
+    let found = |template: &str, path: &str| log::map(&path_parameters(template, path));
+    assert_eq!(found("/a/{b}/c/{d+}", "/a/1/c/2/3/"), "{b=1, d=2/3}");
+    assert_eq!(found("/{proxy+}", "/"), "{proxy=}");
+    assert_eq!(found("/a/{b}", "/a"), "{}");
+    assert_eq!(found("/a/{b}", "/a/1/2"), "{}");
+    assert_eq!(found("/", "/"), "{}");
+}
