@@ -34,10 +34,24 @@ use crate::net::ca::{CaError, NODE_DNS_NAME, NodeCertificate, PeerIdentity, Role
 use crate::net::clock::Clock;
 use crate::net::socket::Network;
 
-/// Keeps NAT bindings open; middleboxes forget UDP flows after 30 s and more (RFC 9000, 10.1.2).
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Three keep-alives lost in a row: the peer is gone.
-const IDLE: Duration = Duration::from_secs(15);
+/// How long a peer may be silent, and how often it is made to say something.
+struct Patience {
+    /// Also keeps NAT bindings open; middleboxes forget UDP flows after 30 s and more (RFC 9000,
+    /// section 10.1.2).
+    keep_alive: Duration,
+    idle: Duration,
+}
+
+/// Calls wait for a dead region as long as it is not known to be dead: four to five seconds, since
+/// the first packet sent into the silence begins the idle time anew (RFC 9000, section 10.1). A
+/// keep-alive that is lost is repeated within three round trips, so loss alone does not get here;
+/// a machine that stalls for two seconds does not, either.
+const TUNNEL: Patience =
+    Patience { keep_alive: Duration::from_secs(1), idle: Duration::from_secs(4) };
+/// Nobody waits for gossip, every pair of nodes has a connection, and who is alive is chitchat's
+/// to judge: three keep-alives lost in a row.
+const GOSSIP: Patience =
+    Patience { keep_alive: Duration::from_secs(5), idle: Duration::from_secs(15) };
 /// What a stream may hold before its reader takes it: a 10 MB body at 40 ms round trip then needs
 /// under a second, and a reader that stalls holds half a megabyte, not the body.
 const STREAM_WINDOW: u32 = 512 * 1024;
@@ -64,6 +78,13 @@ impl Protocol {
         match self {
             Protocol::Tunnel => b"tidegate-tunnel/1",
             Protocol::Gossip => b"tidegate-gossip/1",
+        }
+    }
+
+    fn patience(self) -> Patience {
+        match self {
+            Protocol::Tunnel => TUNNEL,
+            Protocol::Gossip => GOSSIP,
         }
     }
 }
@@ -141,7 +162,7 @@ pub fn server_config(
     // An edge behind NAT changes its address without knowing it.
     server.migration(true);
     server.max_incoming(INCOMING_MAX);
-    server.transport_config(Arc::new(transport(streams)));
+    server.transport_config(Arc::new(transport(protocol, streams)));
     Ok(server)
 }
 
@@ -170,7 +191,7 @@ pub fn client_config(
     config.resumption = Resumption::disabled();
     let crypto = QuicClientConfig::try_from(config).map_err(tls)?;
     let mut client = quinn::ClientConfig::new(Arc::new(crypto));
-    client.transport_config(Arc::new(transport(streams)));
+    client.transport_config(Arc::new(transport(protocol, streams)));
     Ok(client)
 }
 
@@ -192,10 +213,11 @@ pub fn peer(connection: &quinn::Connection, cluster: &str) -> Result<PeerIdentit
     Ok(identity)
 }
 
-fn transport(streams: PeerStreams) -> TransportConfig {
+fn transport(protocol: Protocol, streams: PeerStreams) -> TransportConfig {
+    let Patience { keep_alive, idle } = protocol.patience();
     let mut config = TransportConfig::default();
-    config.keep_alive_interval(Some(KEEP_ALIVE));
-    config.max_idle_timeout(Some(IDLE.try_into().expect("15 s fit a QUIC integer")));
+    config.keep_alive_interval(Some(keep_alive));
+    config.max_idle_timeout(Some(idle.try_into().expect("seconds fit a QUIC integer")));
     config.max_concurrent_bidi_streams(VarInt::from_u32(streams.bidirectional));
     config.max_concurrent_uni_streams(VarInt::from_u32(streams.unidirectional));
     config.stream_receive_window(VarInt::from_u32(STREAM_WINDOW));

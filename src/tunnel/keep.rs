@@ -29,8 +29,35 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Addresses tried per round; a name may resolve to many.
 const ADDRESSES_MAX: usize = 16;
+/// How long calls wait for the next connection after the node's start, or after the region ended
+/// the last one or lost its memory of it: it is there, or about to be.
+pub(super) const RECONNECT_WAIT: Duration = Duration::from_secs(2);
+/// The same after a connection that fell silent: calls have waited for it already. Enough for a
+/// handshake by another way, or with a region that only stalled.
+const SILENCE_WAIT: Duration = Duration::from_millis(500);
 const FAREWELL: Duration = Duration::from_secs(1);
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The connection, or until when it is worth waiting for one. After that calls are refused at
+/// once, until there is a connection again.
+#[derive(Clone, Debug)]
+pub(super) enum Link {
+    Up(quinn::Connection),
+    Down { wait_until: Instant },
+}
+
+impl Link {
+    pub(super) fn down(wait: Duration) -> Self {
+        Link::Down { wait_until: Instant::now() + wait }
+    }
+
+    pub(super) fn alive(&self) -> Option<quinn::Connection> {
+        match self {
+            Link::Up(connection) if connection.close_reason().is_none() => Some(connection.clone()),
+            Link::Up(_) | Link::Down { .. } => None,
+        }
+    }
+}
 
 /// The task that keeps the connection.
 pub(super) struct Dialer {
@@ -39,7 +66,7 @@ pub(super) struct Dialer {
     pub(super) config: Config,
     pub(super) network: Arc<dyn Network>,
     pub(super) endpoint: quinn::Endpoint,
-    pub(super) link: watch::Sender<Option<quinn::Connection>>,
+    pub(super) link: watch::Sender<Link>,
     pub(super) reports: watch::Receiver<Done>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) gauges: Arc<Gauges>,
@@ -56,7 +83,7 @@ impl Dialer {
                 () = &mut dialing => {}
             }
         }
-        self.link.send_replace(None);
+        self.link.send_replace(Link::down(Duration::ZERO));
         self.endpoint.close(quinn::VarInt::from_u32(0x10), b"shutting down");
         // Late or not, the node stops.
         tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
@@ -160,10 +187,14 @@ impl Dialer {
             address = %up.connection.remote_address(),
             "The tunnel is up."
         );
-        self.link.send_replace(Some(up.connection.clone()));
+        self.link.send_replace(Link::Up(up.connection.clone()));
         self.tell(Event::Connected { region: up.region.clone() }).await;
         let reason = self.listen(&mut up).await;
-        self.link.send_replace(None);
+        let wait = match up.connection.close_reason() {
+            Some(quinn::ConnectionError::TimedOut) => SILENCE_WAIT,
+            _ => RECONNECT_WAIT,
+        };
+        self.link.send_replace(Link::down(wait));
         Close::Shutdown.apply(&up.connection);
         tracing::warn!(region = %up.region, %reason, "The tunnel is down.");
         self.tell(Event::Disconnected).await;

