@@ -19,7 +19,7 @@ use crate::net::tasks::Tasks;
 use crate::tunnel::frame::{self, FrameError, Kind, Report, Request};
 use crate::tunnel::gauges::{Gauges, OpenCall};
 use crate::tunnel::head::{BodyLength, CallHead, ReplyHead};
-use crate::tunnel::keep::{Dialer, Link, RECONNECT_WAIT};
+use crate::tunnel::keep::{Dialer, Experience, Link, RECONNECT_WAIT};
 use crate::tunnel::stream::{
     AbortOnDrop, Receiver, SendError, Sender, TunnelBody, length_of, lost,
 };
@@ -34,7 +34,8 @@ const INLINE_BODY_MAX: usize = 64 * 1024;
 /// An edge's way to its region.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The region's addresses, `host:port` or `ip:port`, tried in turn.
+    /// The region's addresses, `host:port` or `ip:port`, tried side by side,
+    /// the first of them a little earlier.
     pub regions: Vec<String>,
     /// Address to send from; decides between IPv4 and IPv6.
     pub local: SocketAddr,
@@ -114,6 +115,7 @@ impl Tunnel {
             events,
             gauges: gauges.clone(),
             tasks: tasks.clone(),
+            experience: Experience::default(),
         };
         let tunnel = Tunnel(Arc::new(Inner {
             link: published,

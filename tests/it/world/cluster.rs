@@ -97,6 +97,8 @@ pub(crate) struct Shape {
     /// TOML of the `[[api]]` tables; `shop.yaml` is [`Shape::document`].
     pub(crate) apis: String,
     pub(crate) document: String,
+    /// Where edges dial, if not at the region's own address.
+    pub(crate) dials: Vec<String>,
     /// Further TOML at the topology's end.
     pub(crate) more: String,
 }
@@ -110,6 +112,7 @@ impl Default for Shape {
                  cache = {{ enabled = true }}\n"
             ),
             document: DOCUMENT.to_owned(),
+            dials: Vec::new(),
             more: String::new(),
         }
     }
@@ -127,7 +130,17 @@ impl Shape {
         self
     }
 
+    /// Edges try these addresses of the region.
+    pub(crate) fn dials(mut self, addresses: &[&str]) -> Self {
+        self.dials = addresses.iter().map(|address| (*address).to_owned()).collect();
+        self
+    }
+
     fn topology(&self) -> String {
+        let dials = match self.dials.as_slice() {
+            [] => String::new(),
+            dials => format!("region = {dials:?}\n"),
+        };
         let mut text = format!(
             "[cluster]\nname = \"world\"\n[region]\nname = \"region\"\n\
              cache = {{ disk_bytes = 0 }}\n\
@@ -139,7 +152,7 @@ impl Shape {
             write!(
                 text,
                 "[[edge]]\nname = \"edge-{edge}\"\ncache = {{ disk_bytes = 0 }}\n\
-                 listeners = {{ public = \"10.0.1.{edge}:8443\", gossip = \"10.0.1.{edge}:4711\" }}\n"
+                 listeners = {{ public = \"10.0.1.{edge}:8443\", gossip = \"10.0.1.{edge}:4711\" }}\n{dials}"
             )
             .unwrap();
         }
