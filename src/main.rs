@@ -227,7 +227,7 @@ fn serve(
             match node::start(config, identity, environment).await {
                 Ok(node) => running.push(node),
                 Err(error) => {
-                    stop(running).await;
+                    node::stop_all(running).await;
                     return Err(error.into());
                 }
             }
@@ -237,17 +237,9 @@ fn serve(
         wait_for_signal().await?;
         sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
         eprintln!("stopping; calls in flight may finish");
-        stop(running).await;
+        node::stop_all(running).await;
         Ok(())
     })
-}
-
-/// Edges first, so that their calls in flight still find the region.
-async fn stop(nodes: Vec<Node>) {
-    let (regions, edges): (Vec<_>, Vec<_>) =
-        nodes.into_iter().partition(|node| node.role() == "region");
-    futures_util::future::join_all(edges.into_iter().map(Node::stop)).await;
-    futures_util::future::join_all(regions.into_iter().map(Node::stop)).await;
 }
 
 fn control_runtime() -> Result<Runtime, Failure> {

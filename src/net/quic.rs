@@ -52,6 +52,11 @@ const TUNNEL: Patience =
 /// to judge: three keep-alives lost in a row.
 const GOSSIP: Patience =
     Patience { keep_alive: Duration::from_secs(5), idle: Duration::from_secs(15) };
+/// How long a closed endpoint stays to say that it is closed. The first word leaves within
+/// milliseconds; whoever lost it and asks again within this time is told once more, later ones find
+/// out by the silence. (The whole closing period, RFC 9000 section 10.2, would be three probe
+/// timeouts: a second and more where a handshake was under way.)
+pub const FAREWELL: Duration = Duration::from_millis(250);
 /// What a stream may hold before its reader takes it: a 10 MB body at 40 ms round trip then needs
 /// under a second, and a reader that stalls holds half a megabyte, not the body.
 const STREAM_WINDOW: u32 = 512 * 1024;

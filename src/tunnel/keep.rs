@@ -44,7 +44,6 @@ pub(super) const RECONNECT_WAIT: Duration = Duration::from_secs(2);
 /// The same after a connection that fell silent: calls have waited for it already. Enough for a
 /// handshake by another way, or with a region that only stalled.
 const SILENCE_WAIT: Duration = Duration::from_millis(500);
-const FAREWELL: Duration = Duration::from_secs(1);
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The connection, or until when it is worth waiting for one. After that calls are refused at
@@ -121,7 +120,7 @@ impl Dialer {
         self.link.send_replace(Link::down(Duration::ZERO));
         self.endpoint.close(quinn::VarInt::from_u32(0x10), b"shutting down");
         // Late or not, the node stops.
-        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+        tokio::time::timeout(quic::FAREWELL, self.endpoint.wait_idle()).await.ok();
     }
 
     async fn dial_forever(&mut self) {

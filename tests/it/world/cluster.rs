@@ -279,6 +279,12 @@ impl<'w> Cluster<'w> {
         self.take(name).stop().await;
     }
 
+    /// Stops every node, as `up` does.
+    pub(crate) async fn stop_all(&self) {
+        let names: Vec<String> = self.nodes.borrow().keys().cloned().collect();
+        node::stop_all(names.iter().map(|name| self.take(name)).collect()).await;
+    }
+
     fn take(&self, name: &str) -> Node {
         let node = self.nodes.borrow_mut().remove(name);
         let node = node.unwrap_or_else(|| panic!("{name} does not run"));
