@@ -7,6 +7,7 @@
 //!
 //! Stateless resets survive a restart: their key comes from the node's private key, so a peer that
 //! still talks to the node's former life learns at once that it is over, not after the idle time.
+//! (Except at the first restart after the key was renewed.)
 //!
 //! Session resumption is off: a resumed session would skip the certificate check, and nodes
 //! connect rarely.
@@ -22,10 +23,11 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, TransportConfig, VarInt};
 use rand::RngExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::runtime::Handle;
@@ -158,8 +160,7 @@ pub fn server_config(
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(tls)?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(certificate.chain(), certificate.key())
-            .map_err(tls)?;
+            .with_cert_resolver(Arc::new(Newest(certificate.clone())));
     config.alpn_protocols = vec![protocol.alpn().to_vec()];
     config.send_tls13_tickets = 0;
     let crypto = QuicServerConfig::try_from(config).map_err(tls)?;
@@ -190,8 +191,7 @@ pub fn client_config(
             .map_err(tls)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_auth_cert(certificate.chain(), certificate.key())
-            .map_err(tls)?;
+            .with_client_cert_resolver(Arc::new(Newest(certificate.clone())));
     config.alpn_protocols = vec![protocol.alpn().to_vec()];
     config.resumption = Resumption::disabled();
     let crypto = QuicClientConfig::try_from(config).map_err(tls)?;
@@ -239,6 +239,26 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn tls(error: impl std::fmt::Display) -> QuicError {
     QuicError::Tls(error.to_string())
+}
+
+/// Shows the node's certificate as it is at the time of the handshake.
+#[derive(Debug)]
+struct Newest(NodeCertificate);
+
+impl ResolvesServerCert for Newest {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.certified())
+    }
+}
+
+impl ResolvesClientCert for Newest {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.certified())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 /// rustls's chain check, then the identity.

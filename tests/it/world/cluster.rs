@@ -212,8 +212,12 @@ impl<'w> Cluster<'w> {
     }
 
     async fn run(&self, name: &str, host: Arc<Host>) {
+        let identity = self.issue_at(name, &self.clock);
+        self.run_as(name, identity, host).await;
+    }
+
+    async fn run_as(&self, name: &str, identity: Identity, host: Arc<Host>) {
         let config = self.config(name);
-        let identity = self.authorities.issue(&config, &config.common().data, &self.clock).unwrap();
         let environment = self.environment(host);
         let node = node::start(config, identity, environment).await;
         let node = node.unwrap_or_else(|error| panic!("{name} does not start: {error}"));
@@ -241,6 +245,12 @@ impl<'w> Cluster<'w> {
     /// Certificates of the cluster for a node that is not in its topology.
     pub(crate) fn issue(&self, node: &NodeConfig, folder: &Path) -> Identity {
         self.authorities.issue(node, folder, &self.clock).unwrap()
+    }
+
+    /// What a node needs, as issued by this clock into its folder where something is due.
+    pub(crate) fn issue_at(&self, name: &str, clock: &Clock) -> Identity {
+        let config = self.config(name);
+        self.authorities.issue(&config, &config.common().data, clock).unwrap()
     }
 
     /// The cluster's own folder; a node's data is in a folder of its name.
@@ -272,6 +282,12 @@ impl<'w> Cluster<'w> {
     pub(crate) async fn restart(&self, name: &str) {
         let host = self.world.restart(name);
         self.run(name, host).await;
+    }
+
+    /// The same with certificates that were issued before.
+    pub(crate) async fn restart_as(&self, name: &str, identity: Identity) {
+        let host = self.world.restart(name);
+        self.run_as(name, identity, host).await;
     }
 
     /// Stops a node in order.
