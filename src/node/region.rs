@@ -47,6 +47,7 @@ fn fill(
     let RegionConfig { common, public, private, plain, tunnel, backends, apis } = config;
     let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
     let apis = with_petstore(apis, &foundation)?;
+    let stamps = documents::stamps(&apis);
     let deployments = documents::read(&apis, &foundation.common.timeouts, doors);
     let deployments = deployments.map_err(StartError::Documents)?;
 
@@ -76,7 +77,7 @@ fn fill(
     let core = foundation.core(filled);
     documents::publish(&core, &deployments)?;
     core.announce();
-    documents::watch(&core, apis, doors);
+    documents::watch(&core, apis, doors, stamps);
     gauges::watch(&core);
 
     let [public_at, private_at, plain_at] =
