@@ -45,7 +45,7 @@ use super::{World, commit};
 pub(crate) const API: &str = "shop000000";
 pub(crate) const STAGE: &str = "prod";
 
-/// Time a settled cluster needs at most: gossip rounds are 0.5 s, reconnects back off to 5 s.
+/// Time a settled cluster needs at most: gossip rounds are 0.5 s, reconnects back off to 2 s.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
