@@ -190,7 +190,9 @@ fn serve_all(topology: &Topology, data: Option<&Path>) -> Result<(), Failure> {
         let identity = authorities.issue(&node, &node.common().data, &clock).map_err(other)?;
         nodes.push((node, identity));
     }
-    serve(nodes, clock, Some(authorities.public_path()))
+    let configs = topology.nodes();
+    let renewing = authorities.keep_renewed(&configs, &clock);
+    serve(nodes, clock.clone(), Some(authorities.public_path()), renewing)
 }
 
 /// One node, with the certificates that were brought to its folder.
@@ -202,7 +204,9 @@ fn serve_one(node: NodeConfig) -> Result<(), Failure> {
     })?;
     // Nodes do not need the public CA's certificate; where it was brought along, clients use it.
     let ca = node.common().data.join(PUBLIC_CA_CERTIFICATE);
-    serve(vec![(node, identity)], Clock::system(), Some(ca.as_path()).filter(|ca| ca.is_file()))
+    let ca = Some(ca.as_path()).filter(|ca| ca.is_file());
+    // Who brought the certificates renews them.
+    serve(vec![(node, identity)], Clock::system(), ca, std::future::pending())
 }
 
 fn init_logs(json: bool, filter: &str) -> Result<(), Failure> {
@@ -210,10 +214,12 @@ fn init_logs(json: bool, filter: &str) -> Result<(), Failure> {
     logs::init(shape, filter).map_err(|err| Failure::Configuration(err.to_string()))
 }
 
+/// Runs nodes until a signal comes; `renewing` goes on meanwhile.
 fn serve(
     nodes: Vec<(NodeConfig, Identity)>,
     clock: Clock,
     ca: Option<&Path>,
+    renewing: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let control = control_runtime()?;
     let network: Arc<dyn Network> = Arc::new(Machine);
@@ -229,27 +235,22 @@ fn serve(
             match node::start(config, identity, environment).await {
                 Ok(node) => running.push(node),
                 Err(error) => {
-                    stop(running).await;
+                    node::stop_all(running).await;
                     return Err(error.into());
                 }
             }
         }
         announce(&running, ca).await;
         sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
-        wait_for_signal().await?;
+        tokio::select! {
+            signal = wait_for_signal() => signal?,
+            () = renewing => {}
+        }
         sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
         eprintln!("stopping; calls in flight may finish");
-        stop(running).await;
+        node::stop_all(running).await;
         Ok(())
     })
-}
-
-/// Edges first, so that their calls in flight still find the region.
-async fn stop(nodes: Vec<Node>) {
-    let (regions, edges): (Vec<_>, Vec<_>) =
-        nodes.into_iter().partition(|node| node.role() == "region");
-    futures_util::future::join_all(edges.into_iter().map(Node::stop)).await;
-    futures_util::future::join_all(regions.into_iter().map(Node::stop)).await;
 }
 
 fn control_runtime() -> Result<Runtime, Failure> {

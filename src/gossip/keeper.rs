@@ -9,7 +9,7 @@ use std::time::Duration;
 use chitchat::{
     Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::gossip::keys::{Key, LEAVING};
@@ -128,6 +128,14 @@ impl Keeper {
         let mut lives = handle.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
         let mut round = tokio::time::interval(self.inner.interval);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Others' farewells are shown as they come; nodes that stop together wait for them.
+        let farewell = Arc::new(Notify::new());
+        let _heard = handle
+            .with_chitchat(|chitchat| {
+                let farewell = Arc::clone(&farewell);
+                chitchat.subscribe_event(Key::State.as_str(), move |_| farewell.notify_one())
+            })
+            .await;
         let mut reseed = pin!(tokio::time::sleep(RESEED_ALONE));
         let mut seen = Seen::new();
         loop {
@@ -143,6 +151,7 @@ impl Keeper {
                 changed = lives.changed() => if changed.is_ok() {
                     lives.mark_unchanged();
                 },
+                () = farewell.notified() => {}
                 _ = round.tick() => {}
                 () = &mut reseed => {
                     let alone = self.publish.borrow().len() < 2;

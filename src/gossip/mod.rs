@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OnceCell, watch};
 
 use crate::net::ca::NodeCertificate;
 use crate::net::clock::{Clock, Timestamp};
@@ -97,6 +97,7 @@ pub struct Gossip(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    name: String,
     address: SocketAddr,
     interval: Duration,
     /// What this node wants to be known; the keeper carries it over.
@@ -104,6 +105,7 @@ struct Inner {
     /// Rung when `wanted` changed.
     bell: Notify,
     views: watch::Receiver<Arc<[NodeView]>>,
+    left: OnceCell<()>,
 }
 
 impl Gossip {
@@ -132,11 +134,13 @@ impl Gossip {
         wanted.insert(Key::StartedAt, clock.now().as_millis().to_string());
         let (publish, views) = watch::channel(Arc::from([]));
         let inner = Arc::new(Inner {
+            name: certificate.identity().name.clone(),
             address: advertise,
             interval: config.interval,
             wanted: Mutex::new(wanted),
             bell: Notify::new(),
             views,
+            left: OnceCell::new(),
         });
         let keeper = keeper::Keeper {
             identity: certificate.identity().clone(),
@@ -185,8 +189,18 @@ impl Gossip {
     }
 
     /// Tells the peers that this node is about to stop, and gives the news two rounds to spread.
+    /// Where nobody is left who stays, nobody needs the news and this returns sooner; the second
+    /// time it returns with the first.
     pub async fn leave(&self) {
-        self.set(Key::State, keys::LEAVING);
-        tokio::time::sleep(self.0.interval * 2).await;
+        let told = self.0.left.get_or_init(|| async {
+            self.set(Key::State, keys::LEAVING);
+            let stays =
+                |node: &NodeView| node.alive && node.name != self.0.name && !node.is_leaving();
+            let mut views = self.0.views.clone();
+            let nobody_stays = views.wait_for(|nodes| !nodes.iter().any(stays));
+            // That the time is over is the usual end; an error means that gossip has ended.
+            tokio::time::timeout(self.0.interval * 2, nobody_stays).await.ok();
+        });
+        told.await;
     }
 }

@@ -165,7 +165,7 @@ impl Peers {
         }
         self.0.endpoint.close(VarInt::from_u32(0), b"shutting down");
         // Late or not, the node stops.
-        tokio::time::timeout(Duration::from_secs(1), self.0.endpoint.wait_idle()).await.ok();
+        tokio::time::timeout(quic::FAREWELL, self.0.endpoint.wait_idle()).await.ok();
     }
 
     async fn welcome(self, incoming: quinn::Incoming) {

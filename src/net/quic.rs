@@ -7,6 +7,7 @@
 //!
 //! Stateless resets survive a restart: their key comes from the node's private key, so a peer that
 //! still talks to the node's former life learns at once that it is over, not after the idle time.
+//! (Except at the first restart after the key was renewed.)
 //!
 //! Session resumption is off: a resumed session would skip the certificate check, and nodes
 //! connect rarely.
@@ -22,10 +23,11 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, TransportConfig, VarInt};
 use rand::RngExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::runtime::Handle;
@@ -34,10 +36,29 @@ use crate::net::ca::{CaError, NODE_DNS_NAME, NodeCertificate, PeerIdentity, Role
 use crate::net::clock::Clock;
 use crate::net::socket::Network;
 
-/// Keeps NAT bindings open; middleboxes forget UDP flows after 30 s and more (RFC 9000, 10.1.2).
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Three keep-alives lost in a row: the peer is gone.
-const IDLE: Duration = Duration::from_secs(15);
+/// How long a peer may be silent, and how often it is made to say something.
+struct Patience {
+    /// Also keeps NAT bindings open; middleboxes forget UDP flows after 30 s and more (RFC 9000,
+    /// section 10.1.2).
+    keep_alive: Duration,
+    idle: Duration,
+}
+
+/// Calls wait for a dead region as long as it is not known to be dead: four to five seconds, since
+/// the first packet sent into the silence begins the idle time anew (RFC 9000, section 10.1). A
+/// keep-alive that is lost is repeated within three round trips, so loss alone does not get here;
+/// a machine that stalls for two seconds does not, either.
+const TUNNEL: Patience =
+    Patience { keep_alive: Duration::from_secs(1), idle: Duration::from_secs(4) };
+/// Nobody waits for gossip, every pair of nodes has a connection, and who is alive is chitchat's
+/// to judge: three keep-alives lost in a row.
+const GOSSIP: Patience =
+    Patience { keep_alive: Duration::from_secs(5), idle: Duration::from_secs(15) };
+/// How long a closed endpoint stays to say that it is closed. The first word leaves within
+/// milliseconds; whoever lost it and asks again within this time is told once more, later ones find
+/// out by the silence. (The whole closing period, RFC 9000 section 10.2, would be three probe
+/// timeouts: a second and more where a handshake was under way.)
+pub const FAREWELL: Duration = Duration::from_millis(250);
 /// What a stream may hold before its reader takes it: a 10 MB body at 40 ms round trip then needs
 /// under a second, and a reader that stalls holds half a megabyte, not the body.
 const STREAM_WINDOW: u32 = 512 * 1024;
@@ -64,6 +85,13 @@ impl Protocol {
         match self {
             Protocol::Tunnel => b"tidegate-tunnel/1",
             Protocol::Gossip => b"tidegate-gossip/1",
+        }
+    }
+
+    fn patience(self) -> Patience {
+        match self {
+            Protocol::Tunnel => TUNNEL,
+            Protocol::Gossip => GOSSIP,
         }
     }
 }
@@ -132,8 +160,7 @@ pub fn server_config(
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(tls)?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(certificate.chain(), certificate.key())
-            .map_err(tls)?;
+            .with_cert_resolver(Arc::new(Newest(certificate.clone())));
     config.alpn_protocols = vec![protocol.alpn().to_vec()];
     config.send_tls13_tickets = 0;
     let crypto = QuicServerConfig::try_from(config).map_err(tls)?;
@@ -141,7 +168,7 @@ pub fn server_config(
     // An edge behind NAT changes its address without knowing it.
     server.migration(true);
     server.max_incoming(INCOMING_MAX);
-    server.transport_config(Arc::new(transport(streams)));
+    server.transport_config(Arc::new(transport(protocol, streams)));
     Ok(server)
 }
 
@@ -164,13 +191,12 @@ pub fn client_config(
             .map_err(tls)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_auth_cert(certificate.chain(), certificate.key())
-            .map_err(tls)?;
+            .with_client_cert_resolver(Arc::new(Newest(certificate.clone())));
     config.alpn_protocols = vec![protocol.alpn().to_vec()];
     config.resumption = Resumption::disabled();
     let crypto = QuicClientConfig::try_from(config).map_err(tls)?;
     let mut client = quinn::ClientConfig::new(Arc::new(crypto));
-    client.transport_config(Arc::new(transport(streams)));
+    client.transport_config(Arc::new(transport(protocol, streams)));
     Ok(client)
 }
 
@@ -192,10 +218,11 @@ pub fn peer(connection: &quinn::Connection, cluster: &str) -> Result<PeerIdentit
     Ok(identity)
 }
 
-fn transport(streams: PeerStreams) -> TransportConfig {
+fn transport(protocol: Protocol, streams: PeerStreams) -> TransportConfig {
+    let Patience { keep_alive, idle } = protocol.patience();
     let mut config = TransportConfig::default();
-    config.keep_alive_interval(Some(KEEP_ALIVE));
-    config.max_idle_timeout(Some(IDLE.try_into().expect("15 s fit a QUIC integer")));
+    config.keep_alive_interval(Some(keep_alive));
+    config.max_idle_timeout(Some(idle.try_into().expect("seconds fit a QUIC integer")));
     config.max_concurrent_bidi_streams(VarInt::from_u32(streams.bidirectional));
     config.max_concurrent_uni_streams(VarInt::from_u32(streams.unidirectional));
     config.stream_receive_window(VarInt::from_u32(STREAM_WINDOW));
@@ -212,6 +239,26 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn tls(error: impl std::fmt::Display) -> QuicError {
     QuicError::Tls(error.to_string())
+}
+
+/// Shows the node's certificate as it is at the time of the handshake.
+#[derive(Debug)]
+struct Newest(NodeCertificate);
+
+impl ResolvesServerCert for Newest {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.certified())
+    }
+}
+
+impl ResolvesClientCert for Newest {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.certified())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 /// rustls's chain check, then the identity.

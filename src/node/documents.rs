@@ -4,6 +4,7 @@
 //! the log says file, line and why.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -105,17 +106,28 @@ fn remember(core: &Core, manifest: &Manifest) -> Result<(), StoreError> {
     core.parts.retain(manifest).map(drop)
 }
 
-/// Time and size of a file: what tells that it changed.
-type Stamp = Option<(SystemTime, u64)>;
+/// Time, size and number of a file: what tells that it changed. The number is for editors that put
+/// a new file in the old one's place within one tick of the file system's clock.
+pub(super) type Stamp = Option<(SystemTime, u64, u64)>;
 
 fn stamp(path: &PathBuf) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
-/// Starts the task that publishes changed documents.
-pub(super) fn watch(core: &Arc<Core>, apis: Vec<ApiConfig>, doors: Doors) {
-    let files: Vec<PathBuf> = apis.iter().filter_map(|api| api.file().map(PathBuf::from)).collect();
+fn files(apis: &[ApiConfig]) -> Vec<PathBuf> {
+    apis.iter().filter_map(|api| api.file().map(PathBuf::from)).collect()
+}
+
+/// The stamps of all definitions. To be taken before they are read: a change in between is then
+/// seen at the next look.
+pub(super) fn stamps(apis: &[ApiConfig]) -> Vec<Stamp> {
+    files(apis).iter().map(stamp).collect()
+}
+
+/// Starts the task that publishes documents that changed since `seen`.
+pub(super) fn watch(core: &Arc<Core>, apis: Vec<ApiConfig>, doors: Doors, mut seen: Vec<Stamp>) {
+    let files = files(&apis);
     if files.is_empty() {
         return;
     }
@@ -123,7 +135,6 @@ pub(super) fn watch(core: &Arc<Core>, apis: Vec<ApiConfig>, doors: Doors) {
     let tasks = core.tasks.clone();
     tasks.spawn(async move {
         let draining = core.tasks.draining().clone();
-        let mut seen: Vec<Stamp> = files.iter().map(stamp).collect();
         loop {
             tokio::select! {
                 () = draining.cancelled() => return,

@@ -88,7 +88,7 @@ fn fill(
 
     let [public_at, plain_at] =
         [&public, &plain].map(|bound| bound.as_ref().map(Bound::local_addr));
-    let tls = operator::tls(&core)?;
+    let tls = operator::tls(&core, &certificates)?;
     admin::http::serve(operator::config(&core.common), admin, tls, core.clone(), tasks);
     for bound in [public, plain].into_iter().flatten() {
         bound.serve(Clients { gateway: Arc::clone(&core.gateway) }, &certificates)?;

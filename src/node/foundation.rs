@@ -20,7 +20,7 @@ use crate::net::clock::Timestamp;
 use crate::net::socket::Listener;
 use crate::net::tasks::Tasks;
 use crate::node::config::CommonConfig;
-use crate::node::identity::Identity;
+use crate::node::identity::{self, Identity};
 use crate::node::{Environment, StartError};
 use crate::pipeline::record::Telemetry;
 use crate::pipeline::{Gateway, Origin};
@@ -189,6 +189,7 @@ impl Foundation {
         let sources = std::iter::once(self.identity.https.clone()).chain(own).collect();
         let certificates = Certificates::load(sources)?;
         certificates.watch(&self.tasks);
+        identity::watch(self.identity.certificate.clone(), self.common.data.clone(), &self.tasks);
         Ok(certificates)
     }
 

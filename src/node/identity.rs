@@ -2,20 +2,25 @@
 //!
 //! Files in the node's folder: `cluster-ca.pem`, `{name}.pem`, `{name}.key` (identity) and
 //! `{name}-https.pem`, `{name}-https.key` (listeners, from the public CA). `tidegate up` issues
-//! them; on machines of their own they are brought there from `tidegate ca issue`.
+//! them and renews them while it runs; on machines of their own they are brought there from
+//! `tidegate ca issue`. Either way a running node takes renewed files without a restart.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::time::Duration;
 
 use crate::listener::{CertificateSource, Material};
 use crate::net::ca::{CaError, ClusterCa, NodeCertificate, PublicCa, Role};
 use crate::net::clock::Clock;
+use crate::net::tasks::Tasks;
 use crate::node::config::NodeConfig;
+
+/// How often it is looked whether certificates are due; they then have months left.
+const RENEW_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a node looks whether its certificate was renewed.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// A node's certificates.
 #[derive(Clone, Debug)]
@@ -23,27 +28,6 @@ pub struct Identity {
     pub certificate: NodeCertificate,
     /// What the listeners show to clients whose name has no certificate of its own.
     pub https: CertificateSource,
-}
-
-impl Identity {
-    /// The listener certificate, for listeners that are not the clients'.
-    ///
-    /// # Errors
-    /// A sentence that names the file.
-    pub fn https_pair(
-        &self,
-    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
-        let Material::Files { chain, key } = &self.https.material else {
-            return Err("the listener certificate is not in files".to_owned());
-        };
-        let failed =
-            |path: &Path, err: rustls::pki_types::pem::Error| format!("{}: {err}", path.display());
-        let certificates = CertificateDer::pem_file_iter(chain)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|err| failed(chain, err))?;
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(|err| failed(key, err))?;
-        Ok((certificates, secret))
-    }
 }
 
 /// The two authorities of a cluster, in one folder.
@@ -106,9 +90,7 @@ impl Authorities {
             Err(_) => true,
         };
         if due || !same_names(folder, name, &names) {
-            let (chain_pem, key_pem) = self.public.issue_public(&names, clock)?;
-            write(&key, &key_pem, 0o600)?;
-            write(&chain, &chain_pem, 0o644)?;
+            self.public.issue_public_files(&names, &chain, &key, clock)?;
             write(&names_file(folder, name), &names.join("\n"), 0o644)?;
         }
         Ok(Identity {
@@ -116,6 +98,51 @@ impl Authorities {
             https: CertificateSource { names, material: Material::Files { chain, key } },
         })
     }
+
+    /// Looks every day whether a certificate of these nodes is due, and writes the new one into the
+    /// node's folder, where the running node finds it. Goes on until it is dropped.
+    pub async fn keep_renewed(&self, nodes: &[NodeConfig], clock: &Clock) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            for node in nodes {
+                let name = &node.common().name;
+                match self.issue(node, &node.common().data, clock) {
+                    Ok(_) => tracing::debug!(%name, "The certificates are in order."),
+                    Err(error) => tracing::error!(%name, %error, "Certificates cannot be renewed."),
+                }
+            }
+        }
+    }
+}
+
+/// Starts the task that takes the node's certificate from its folder when it was renewed there; the
+/// listeners do the same with theirs.
+pub(super) fn watch(certificate: NodeCertificate, folder: PathBuf, tasks: &Tasks) {
+    let (draining, runtime) = (tasks.draining().clone(), tasks.runtime().clone());
+    tasks.spawn(async move {
+        let mut complaint = String::new();
+        loop {
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let (own, folder) = (certificate.clone(), folder.clone());
+            // Reading waits for the disk.
+            let Ok(reloaded) = runtime.spawn_blocking(move || own.reload(&folder)).await else {
+                return;
+            };
+            let said = reloaded.as_ref().map_or_else(ToString::to_string, |_| String::new());
+            match reloaded {
+                Ok(true) => tracing::info!("The node's renewed certificate is in use."),
+                Ok(false) => {}
+                Err(error) if said != complaint => {
+                    tracing::error!(%error, "The node's certificate cannot be read again.");
+                }
+                Err(_) => {}
+            }
+            complaint = said;
+        }
+    });
 }
 
 /// Loads what was issued before.

@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
 use crate::admin::http::{Admin, AdminError, PurgeOutcome, PurgeRequest};
@@ -245,6 +246,16 @@ impl Node {
     pub async fn kill(self) {
         shutdown::kill(&self.core).await;
     }
+}
+
+/// Stops nodes together: all say so at once, since none of them needs to hear it for long; then the
+/// edges stop, so that their calls in flight still find the region, and then the region.
+pub async fn stop_all(nodes: Vec<Node>) {
+    join_all(nodes.iter().map(|node| node.core.gossip.leave())).await;
+    let (regions, edges): (Vec<_>, Vec<_>) =
+        nodes.into_iter().partition(|node| node.core.tunnel.is_none());
+    join_all(edges.into_iter().map(Node::stop)).await;
+    join_all(regions.into_iter().map(Node::stop)).await;
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 
 use crate::admin::http::{self, Admin, AdminError, Confirmation, PurgeOutcome, PurgeRequest};
 use crate::admin::status::{ApiStatus, CacheFill, ClusterStatus, NodeStatus};
 use crate::gossip::{Key, NodeView};
+use crate::listener::Certificates;
 use crate::node::config::CommonConfig;
 use crate::node::foundation::Core;
 use crate::node::{ApiUrls, StartError};
@@ -22,9 +23,12 @@ pub(super) fn config(common: &CommonConfig) -> http::Config {
     http::Config { names: vec![common.cluster.domain.clone()], changes_without_certificate: false }
 }
 
-/// TLS of the admin listener where it is not on loopback: the node's listener certificate, and a
-/// client certificate of the cluster for whoever wants to change something.
-pub(super) fn tls(core: &Core) -> Result<Option<Arc<rustls::ServerConfig>>, StartError> {
+/// TLS of the admin listener where it is not on loopback: the listeners' certificates, and a client
+/// certificate of the cluster for whoever wants to change something.
+pub(super) fn tls(
+    core: &Core,
+    certificates: &Arc<Certificates>,
+) -> Result<Option<Arc<rustls::ServerConfig>>, StartError> {
     if !core.common.admin.https {
         return Ok(None);
     }
@@ -36,13 +40,11 @@ pub(super) fn tls(core: &Core) -> Result<Option<Arc<rustls::ServerConfig>>, Star
             .allow_unauthenticated()
             .build()
             .map_err(|err| failed(&err))?;
-    let (chain, key) = core.identity.https_pair().map_err(|err| failed(&err))?;
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|err| failed(&err))?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(|err| failed(&err))?;
+        .with_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
     Ok(Some(Arc::new(config)))
 }
 

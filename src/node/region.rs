@@ -47,6 +47,7 @@ fn fill(
     let RegionConfig { common, public, private, plain, tunnel, backends, apis, .. } = config;
     let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
     let apis = with_petstore(apis, &foundation)?;
+    let stamps = documents::stamps(&apis);
     let deployments = documents::read(&apis, &foundation.common.timeouts, doors);
     let deployments = deployments.map_err(StartError::Documents)?;
 
@@ -76,12 +77,12 @@ fn fill(
     let core = foundation.core(filled);
     documents::publish(&core, &deployments)?;
     core.announce();
-    documents::watch(&core, apis, doors);
+    documents::watch(&core, apis, doors, stamps);
     gauges::watch(&core);
 
     let [public_at, private_at, plain_at] =
         [&public, &private, &plain].map(|bound| bound.as_ref().map(Bound::local_addr));
-    let tls = operator::tls(&core)?;
+    let tls = operator::tls(&core, &certificates)?;
     admin::http::serve(operator::config(&core.common), admin, tls, core.clone(), tasks);
     for bound in [public, private, plain].into_iter().flatten() {
         bound.serve(Clients { gateway: Arc::clone(&core.gateway) }, &certificates)?;

@@ -27,8 +27,6 @@ use crate::tunnel::{Close, ResetReason};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an edge may take to say what a stream is for.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the region waits for its farewell to leave the machine.
-const FAREWELL: Duration = Duration::from_secs(1);
 /// How often the round-trip gauge is read.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -143,7 +141,7 @@ async fn accept<H: Handler>(region: Region<H>, endpoint: quinn::Endpoint) {
     }
     endpoint.close(quinn::VarInt::from_u32(0x10), b"shutting down");
     // Late or not, the node stops.
-    tokio::time::timeout(FAREWELL, endpoint.wait_idle()).await.ok();
+    tokio::time::timeout(quic::FAREWELL, endpoint.wait_idle()).await.ok();
 }
 
 /// One edge, from its handshake to its end.

@@ -19,14 +19,12 @@ use crate::net::tasks::Tasks;
 use crate::tunnel::frame::{self, FrameError, Kind, Report, Request};
 use crate::tunnel::gauges::{Gauges, OpenCall};
 use crate::tunnel::head::{BodyLength, CallHead, ReplyHead};
-use crate::tunnel::keep::Dialer;
+use crate::tunnel::keep::{Dialer, Experience, Link, RECONNECT_WAIT};
 use crate::tunnel::stream::{
     AbortOnDrop, Receiver, SendError, Sender, TunnelBody, length_of, lost,
 };
 use crate::tunnel::{Event, TunnelError};
 
-/// How long a call waits for a connection that is being made.
-const RECONNECT_WAIT: Duration = Duration::from_secs(2);
 /// No call takes longer, whatever its head says; far beyond any integration timeout.
 const CALL_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 /// A body up to this size is written with its head before the reply is waited for; well below
@@ -36,7 +34,8 @@ const INLINE_BODY_MAX: usize = 64 * 1024;
 /// An edge's way to its region.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The region's addresses, `host:port` or `ip:port`, tried in turn.
+    /// The region's addresses, `host:port` or `ip:port`, tried side by side,
+    /// the first of them a little earlier.
     pub regions: Vec<String>,
     /// Address to send from; decides between IPv4 and IPv6.
     pub local: SocketAddr,
@@ -70,7 +69,7 @@ pub struct Tunnel(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    link: watch::Receiver<Option<quinn::Connection>>,
+    link: watch::Receiver<Link>,
     reports: watch::Sender<Done>,
     gauges: Arc<Gauges>,
     tasks: Tasks,
@@ -101,7 +100,7 @@ impl Tunnel {
         let mut endpoint =
             quic::endpoint(&*network, config.local, certificate, None, tasks.runtime())?;
         endpoint.set_default_client_config(client);
-        let (link, published) = watch::channel(None);
+        let (link, published) = watch::channel(Link::down(RECONNECT_WAIT));
         let done = Done { epoch: config.applied_epoch, seq: config.purged_seq };
         let reports = watch::Sender::new(done);
         let gauges = Arc::new(Gauges::default());
@@ -116,6 +115,7 @@ impl Tunnel {
             events,
             gauges: gauges.clone(),
             tasks: tasks.clone(),
+            experience: Experience::default(),
         };
         let tunnel = Tunnel(Arc::new(Inner {
             link: published,
@@ -133,7 +133,7 @@ impl Tunnel {
     }
 
     pub fn is_connected(&self) -> bool {
-        self.0.link.borrow().as_ref().is_some_and(|link| link.close_reason().is_none())
+        self.0.link.borrow().alive().is_some()
     }
 
     /// Tells the region what this edge has carried out, now or when it is connected again.
@@ -223,24 +223,35 @@ impl Tunnel {
         &self,
         deadline: Instant,
     ) -> Result<(quinn::SendStream, quinn::RecvStream), TunnelError> {
-        let present = self.0.link.borrow().clone();
-        let link = match present.filter(|link| link.close_reason().is_none()) {
+        let present = self.0.link.borrow().alive();
+        let link = match present {
             Some(link) => link,
             None => self.await_link(deadline).await?,
         };
         link.open_bi().await.map_err(|error| lost(&error))
     }
 
+    /// The next connection, if it comes while it is worth waiting for: that time counts from when
+    /// the last one was lost, not from when a call asks.
     async fn await_link(&self, deadline: Instant) -> Result<quinn::Connection, TunnelError> {
         let mut link = self.0.link.clone();
-        let alive = |link: &Option<quinn::Connection>| {
-            link.as_ref().is_some_and(|link| link.close_reason().is_none())
-        };
-        let until = deadline.min(Instant::now() + RECONNECT_WAIT);
-        match tokio::time::timeout_at(until, link.wait_for(alive)).await {
-            Ok(Ok(link)) => link.clone().ok_or(TunnelError::NotConnected),
-            // Nobody came, or the node stops.
-            _ => Err(TunnelError::NotConnected),
+        loop {
+            let until = {
+                let link = link.borrow_and_update();
+                if let Some(alive) = link.alive() {
+                    return Ok(alive);
+                }
+                match &*link {
+                    Link::Down { wait_until } => *wait_until,
+                    // Dead, and its keeper is about to say so.
+                    Link::Up(_) => Instant::now() + RECONNECT_WAIT,
+                }
+            };
+            match tokio::time::timeout_at(until.min(deadline), link.changed()).await {
+                Ok(Ok(())) => {}
+                // Nobody came, or the node stops.
+                _ => return Err(TunnelError::NotConnected),
+            }
         }
     }
 

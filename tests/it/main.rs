@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test may look at the machine's clock")]
 
 mod caching;
+mod certificates;
 mod client_door;
 mod clients;
 mod command_line;

@@ -69,6 +69,19 @@ fn a_node_that_leaves_is_seen_to_leave_at_once() {
     });
 }
 
+/// A farewell is for those who stay: nodes that stop together do not wait for each other's ears.
+#[test]
+fn a_cluster_that_stops_as_a_whole_takes_a_second() {
+    simulate(&[1, 2], async |world| {
+        let cluster = Cluster::start(world, &Shape::edges(2)).await;
+        sleep(5 * SECOND).await;
+        let before = world.elapsed();
+        cluster.stop_all().await;
+        let took = world.elapsed() - before;
+        assert!(took < SECOND, "{took:?}");
+    });
+}
+
 /// An edge that is in no topology, on a host of its own, with this identity.
 async fn intruder(
     cluster: &Cluster<'_>,

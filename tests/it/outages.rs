@@ -77,6 +77,92 @@ fn without_its_region_an_edge_serves_what_is_fresh_and_refuses_the_rest() {
     });
 }
 
+/// Calls that wait for a dead region are refused as soon as it is known to be dead, and it is known
+/// soon; from then on nobody waits at all.
+#[test]
+fn a_dead_region_is_noticed_within_seconds() {
+    /// A keep-alive's interval, the idle time, the wait for another connection, and a round trip.
+    const NOTICED_WITHIN: Duration = Duration::from_millis(6_000);
+    simulate(&[1, 2], async |world| {
+        let cluster = Cluster::start(world, &Shape::edges(2)).await;
+        // Quiet for a while: the silence is noticed without a call.
+        sleep(30 * SECOND).await;
+        cluster.crash("region").await;
+        let before = world.elapsed();
+        let miss = async |edge: &str, path: &str| {
+            let answer = cluster.get(edge, path).await;
+            assert_eq!(answer.status, 503, "{edge}{path}");
+        };
+        tokio::join!(miss("edge-1", "/open/a"), miss("edge-1", "/cached/a"), async {
+            let down = || cluster.metric("edge-2", "tidegate_tunnel_connected") < 1.0;
+            cluster.until(NOTICED_WITHIN, "the idle edge notices", down).await;
+        });
+        assert!(world.elapsed() - before <= NOTICED_WITHIN, "{:?}", world.elapsed() - before);
+
+        sleep(SECOND).await;
+        let before = world.elapsed();
+        miss("edge-1", "/open/a").await;
+        miss("edge-2", "/cached/a").await;
+        assert!(world.elapsed() - before < SECOND / 2, "{:?}", world.elapsed() - before);
+    });
+}
+
+/// A region that is back before it was missed says so at the first packet (a stateless reset).
+#[test]
+fn a_region_that_restarts_at_once_is_found_at_once() {
+    simulate(&[1, 2], async |world| {
+        let cluster = Cluster::start(world, &Shape::edges(1)).await;
+        sleep(30 * SECOND).await;
+        cluster.crash("region").await;
+        cluster.restart("region").await;
+        let before = world.elapsed();
+        assert_eq!(cluster.get("edge-1", "/open/a").await.status, 200);
+        assert!(world.elapsed() - before < 2 * SECOND, "{:?}", world.elapsed() - before);
+    });
+}
+
+/// Addresses where nobody answers cost a fraction of a second each time, not a timeout each.
+#[test]
+fn dead_addresses_of_the_region_cost_little() {
+    simulate(&[1, 2], async |world| {
+        let shape = Shape::edges(1).dials(&["10.0.9.1:4701", "10.0.9.2:4701", "10.0.0.1:4701"]);
+        let cluster = Cluster::start(world, &shape).await;
+        let up = || cluster.metric("edge-1", "tidegate_tunnel_connected") > 0.0;
+        for round in 0..3 {
+            cluster.crash("region").await;
+            cluster.until(10 * SECOND, "the tunnel is down", || !up()).await;
+            cluster.restart("region").await;
+            let before = world.elapsed();
+            // The longest pause, two dead addresses, and the handshake.
+            cluster.until(4 * SECOND, "the tunnel is up again", up).await;
+            let took = world.elapsed() - before;
+            assert!(took < 4 * SECOND, "round {round}: {took:?}");
+        }
+    });
+}
+
+/// The tunnel's short patience must not make it nervous.
+#[test]
+fn neither_loss_nor_a_stall_ends_the_tunnel() {
+    simulate(&[1, 2, 3], async |world| {
+        let cluster = Cluster::start(world, &Shape::edges(1)).await;
+        let connects = || cluster.metric("edge-1", "tidegate_tunnel_connects_total");
+        let before = connects();
+        assert!(before >= 1.0);
+        world.link("edge-1", "region", Link::delay_ms(40).jitter_ms(10).loss(0.01));
+        sleep(200 * SECOND).await;
+        // A machine that stalls sends nothing and answers nothing.
+        for _ in 0..10 {
+            world.partition("edge-1", "region");
+            sleep(2 * SECOND).await;
+            world.heal("edge-1", "region");
+            sleep(3 * SECOND).await;
+        }
+        assert!(connects() - before < 0.5, "the tunnel was made anew");
+        assert_eq!(cluster.get("edge-1", "/open/a").await.status, 200);
+    });
+}
+
 /// Calls in flight are answered, well or ill, when their region dies; nobody hangs.
 #[test]
 fn calls_in_flight_end_when_the_region_dies() {

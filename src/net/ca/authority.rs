@@ -15,7 +15,7 @@ use crate::net::ca::node::NodeCertificate;
 use crate::net::ca::{
     CA_LIFETIME, CLOCK_SKEW, CLUSTER_CA_CERTIFICATE, CLUSTER_CA_KEY, CaError, NODE_DNS_NAME,
     NODE_LIFETIME, PUBLIC_CA_CERTIFICATE, PUBLIC_CA_KEY, PUBLIC_LIFETIME, PUBLIC_NAMES_MAX,
-    PeerIdentity, RENEW_BEFORE, check_name, expires_at, files,
+    PeerIdentity, Validity, check_name, files,
 };
 use crate::net::clock::Clock;
 
@@ -79,8 +79,10 @@ impl ClusterCa {
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let (chain, key) = self.authority.sign(&params)?;
         files::make_folder(folder)?;
-        files::replace(&folder.join(format!("{name}.key")), &key, files::SECRET)?;
-        files::replace(&folder.join(format!("{name}.pem")), &chain, files::PUBLIC)?;
+        files::replace_pair(
+            (&folder.join(format!("{name}.pem")), &chain),
+            (&folder.join(format!("{name}.key")), &key),
+        )?;
         let copy = folder.join(CLUSTER_CA_CERTIFICATE);
         if copy != self.authority.path {
             files::replace(&copy, &self.authority.certificate, files::PUBLIC)?;
@@ -89,7 +91,7 @@ impl ClusterCa {
     }
 
     /// The node's certificate from `folder` as it is, or a new one where it is missing, does not
-    /// fit, or has less than [`RENEW_BEFORE`] left.
+    /// fit, or is due.
     pub fn issue_if_due(
         &self,
         role: crate::net::ca::Role,
@@ -99,7 +101,7 @@ impl ClusterCa {
     ) -> Result<NodeCertificate, CaError> {
         let wanted = PeerIdentity::new(&self.cluster, role, name)?;
         if let Ok(found) = NodeCertificate::load(folder, name) {
-            let lasts = found.expires_at() > clock.now().plus(RENEW_BEFORE);
+            let lasts = !found.validity().is_due(clock.now());
             let fits = *found.identity() == wanted && found.is_of(&self.authority.certificate);
             if lasts && fits {
                 return Ok(found);
@@ -170,9 +172,21 @@ impl PublicCa {
         self.authority.sign(&params)
     }
 
+    /// The same, into files, replacing what is there.
+    pub fn issue_public_files(
+        &self,
+        names: &[String],
+        chain: &Path,
+        key: &Path,
+        clock: &Clock,
+    ) -> Result<(), CaError> {
+        let (chain_pem, key_pem) = self.issue_public(names, clock)?;
+        files::replace_pair((chain, &chain_pem), (key, &key_pem))
+    }
+
     /// Whether a listener certificate should be issued anew.
     pub fn is_due(chain: &str, clock: &Clock) -> bool {
-        expires_at(chain).map_or(true, |end| end <= clock.now().plus(RENEW_BEFORE))
+        Validity::of(chain).map_or(true, |validity| validity.is_due(clock.now()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -45,6 +45,22 @@ pub(super) fn create(path: &Path, text: &str, mode: u32) -> Result<(), CaError> 
 
 /// Writes a file in one step: readers see the old text or the new one, never a part.
 pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), CaError> {
+    put(&draft(path, text, mode)?, path)
+}
+
+/// Writes a certificate and its key, each in one step and both as close together as files can be:
+/// who reads in between finds that they do not match, and reads again later.
+pub(super) fn replace_pair(
+    (chain, chain_pem): (&Path, &str),
+    (key, key_pem): (&Path, &str),
+) -> Result<(), CaError> {
+    let key_draft = draft(key, key_pem, SECRET)?;
+    let chain_draft = draft(chain, chain_pem, PUBLIC)?;
+    put(&key_draft, key)?;
+    put(&chain_draft, chain)
+}
+
+fn draft(path: &Path, text: &str, mode: u32) -> Result<PathBuf, CaError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let draft = path.with_file_name(name);
@@ -56,5 +72,9 @@ pub(super) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), CaError>
         _ => {}
     }
     create(&draft, text, mode)?;
-    fs::rename(&draft, path).map_err(|source| CaError::File { path: path.to_owned(), source })
+    Ok(draft)
+}
+
+fn put(draft: &Path, path: &Path) -> Result<(), CaError> {
+    fs::rename(draft, path).map_err(|source| CaError::File { path: path.to_owned(), source })
 }

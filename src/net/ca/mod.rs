@@ -49,8 +49,6 @@ pub const CA_LIFETIME: Duration = Duration::from_secs(3_652 * DAY.as_secs());
 pub const NODE_LIFETIME: Duration = Duration::from_secs(365 * DAY.as_secs());
 /// Browsers refuse more than 398 days (CA/Browser Forum, Baseline Requirements, section 6.3.2).
 pub const PUBLIC_LIFETIME: Duration = Duration::from_secs(397 * DAY.as_secs());
-/// With less than this left a certificate is renewed.
-pub const RENEW_BEFORE: Duration = Duration::from_secs(30 * DAY.as_secs());
 /// Clocks of nodes may differ by this much.
 const CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
 
@@ -78,6 +76,10 @@ pub enum CaError {
     PublicNames,
     #[error("certificate could not be made: {0}")]
     Make(#[from] rcgen::Error),
+    #[error(
+        "{0}: another node's certificate, or of another authority; it is taken after a restart"
+    )]
+    Another(PathBuf),
     #[error("certificate names no node: {0}")]
     NoIdentity(&'static str),
 }
@@ -172,14 +174,32 @@ impl fmt::Display for PeerIdentity {
     }
 }
 
-/// When the first certificate of a PEM text ends.
-pub fn expires_at(pem: &str) -> Result<Timestamp, CaError> {
-    let der = files::first_certificate(pem)
-        .ok_or(CaError::NoIdentity("the text holds no PEM certificate"))?;
-    let (_, parsed) = x509_parser::parse_x509_certificate(&der)
-        .map_err(|_| CaError::NoIdentity("it is not an X.509 certificate"))?;
-    let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    Ok(Timestamp::from_seconds(seconds))
+/// From when to when a certificate may be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    pub begins: Timestamp,
+    pub ends: Timestamp,
+}
+
+impl Validity {
+    /// That of the first certificate of a PEM text.
+    pub fn of(pem: &str) -> Result<Self, CaError> {
+        let der = files::first_certificate(pem)
+            .ok_or(CaError::NoIdentity("the text holds no PEM certificate"))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der)
+            .map_err(|_| CaError::NoIdentity("it is not an X.509 certificate"))?;
+        let at = |time: x509_parser::time::ASN1Time| {
+            Timestamp::from_seconds(u64::try_from(time.timestamp()).unwrap_or(0))
+        };
+        let validity = parsed.validity();
+        Ok(Self { begins: at(validity.not_before), ends: at(validity.not_after) })
+    }
+
+    /// Whether two thirds of its life are over. The last third, months of it, is for whoever has
+    /// to find out why it was not renewed.
+    pub fn is_due(self, now: Timestamp) -> bool {
+        now.since(self.begins) >= self.ends.since(self.begins) / 3 * 2
+    }
 }
 
 fn check_name(name: &str) -> Result<(), CaError> {

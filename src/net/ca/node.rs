@@ -1,16 +1,20 @@
-//! A node's own certificate, as it loads it at start.
+//! A node's own certificate, as it loads it at start and again when it was renewed.
+//!
+//! Whoever holds a clone shows the newest from then on: handshakes ask for it each time.
+//! Connections that exist stay as they are.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rcgen::KeyPair;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
-use crate::net::ca::{CLUSTER_CA_CERTIFICATE, CaError, PeerIdentity, expires_at, files};
-use crate::net::clock::Timestamp;
+use crate::net::ca::{CLUSTER_CA_CERTIFICATE, CaError, PeerIdentity, Validity, files};
 
 /// Certificate, key and the authority to believe: all a node needs to meet its peers.
 #[derive(Clone)]
@@ -18,11 +22,16 @@ pub struct NodeCertificate(Arc<Inner>);
 
 struct Inner {
     identity: PeerIdentity,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
     authority: CertificateDer<'static>,
     roots: Arc<RootCertStore>,
-    expires_at: Timestamp,
+    shown: ArcSwap<Shown>,
+}
+
+/// What a renewal replaces.
+struct Shown {
+    certified: Arc<CertifiedKey>,
+    key: PrivateKeyDer<'static>,
+    validity: Validity,
 }
 
 impl NodeCertificate {
@@ -45,7 +54,7 @@ impl NodeCertificate {
             .map_err(|error| broken(certificate, &error))?;
         let leaf = chain.first().ok_or_else(|| broken(certificate, &"no PEM certificate in it"))?;
         let identity = PeerIdentity::of(leaf).map_err(|error| broken(certificate, &error))?;
-        let ends = expires_at(&text).map_err(|error| broken(certificate, &error))?;
+        let validity = Validity::of(&text).map_err(|error| broken(certificate, &error))?;
 
         let pair = KeyPair::from_pem(&files::read(key)?).map_err(|error| broken(key, &error))?;
         let (_, parsed) = x509_parser::parse_x509_certificate(leaf)
@@ -56,26 +65,51 @@ impl NodeCertificate {
         let der =
             PrivateKeyDer::try_from(pair.serialize_der()).map_err(|error| broken(key, &error))?;
 
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let certified = CertifiedKey::from_der(chain, der.clone_key(), &provider)
+            .map_err(|error| broken(certificate, &error))?;
+
         let authority_der = files::first_certificate(&files::read(authority)?)
             .ok_or_else(|| broken(authority, &"no PEM certificate in it"))?;
         let mut roots = RootCertStore::empty();
         roots.add(authority_der.clone()).map_err(|error| broken(authority, &error))?;
         Ok(Self(Arc::new(Inner {
             identity,
-            chain,
-            key: der,
             authority: authority_der,
             roots: Arc::new(roots),
-            expires_at: ends,
+            shown: ArcSwap::from_pointee(Shown {
+                certified: Arc::new(certified),
+                key: der,
+                validity,
+            }),
         })))
+    }
+
+    /// Reads the node's files again; true if they held another certificate, which is now shown.
+    ///
+    /// # Errors
+    /// Files that are missing, broken, another node's or another authority's; then all stays.
+    pub fn reload(&self, folder: &Path) -> Result<bool, CaError> {
+        let name = &self.identity().name;
+        let found = Self::load(folder, name)?;
+        if found.identity() != self.identity() || found.0.authority != self.0.authority {
+            return Err(CaError::Another(folder.join(format!("{name}.pem"))));
+        }
+        let newer = found.0.shown.load_full();
+        let changed = newer.certified.cert != self.0.shown.load().certified.cert;
+        if changed {
+            self.0.shown.store(newer);
+        }
+        Ok(changed)
     }
 
     pub fn identity(&self) -> &PeerIdentity {
         &self.0.identity
     }
 
-    pub fn expires_at(&self) -> Timestamp {
-        self.0.expires_at
+    /// That of the certificate shown now.
+    pub fn validity(&self) -> Validity {
+        self.0.shown.load().validity
     }
 
     /// Whether `authority` (PEM) is the one this node believes and was signed by, as far as names
@@ -84,12 +118,13 @@ impl NodeCertificate {
         files::first_certificate(authority).is_some_and(|der| der == self.0.authority)
     }
 
-    pub(in crate::net) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.0.chain.clone()
+    /// What the next handshake shows.
+    pub(in crate::net) fn certified(&self) -> Arc<CertifiedKey> {
+        self.0.shown.load().certified.clone()
     }
 
     pub(in crate::net) fn key(&self) -> PrivateKeyDer<'static> {
-        self.0.key.clone_key()
+        self.0.shown.load().key.clone_key()
     }
 
     /// The authorities this node believes.

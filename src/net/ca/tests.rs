@@ -47,20 +47,44 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
-fn certificates_are_renewed_thirty_days_before_their_end() {
+fn certificates_are_renewed_at_two_thirds_of_their_life() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::manual(1_800_000_000_000);
     let ca = ClusterCa::load_or_init(folder.path(), "harbour", &clock).unwrap();
     let first = ca.issue_if_due(Role::Edge, "e", folder.path(), &clock).unwrap();
-    clock.advance(NODE_LIFETIME - RENEW_BEFORE - DAY);
+    clock.advance(NODE_LIFETIME / 3 * 2 - DAY);
     let same = ca.issue_if_due(Role::Edge, "e", folder.path(), &clock).unwrap();
-    assert_eq!(first.expires_at(), same.expires_at());
+    assert_eq!(first.validity(), same.validity());
     clock.advance(DAY * 2);
     let renewed = ca.issue_if_due(Role::Edge, "e", folder.path(), &clock).unwrap();
-    assert!(renewed.expires_at() > first.expires_at());
+    assert!(renewed.validity().ends > first.validity().ends);
     // A changed role is a reason, too.
     let region = ca.issue_if_due(Role::Region, "e", folder.path(), &clock).unwrap();
     assert_eq!(region.identity().role, Role::Region);
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_and_a_strange_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(1_800_000_000_000);
+    let ca = ClusterCa::init(folder.path(), "harbour", &clock).unwrap();
+    let shown = ca.issue(Role::Edge, "e", folder.path(), &clock).unwrap();
+    let clone = shown.clone();
+    assert!(!shown.reload(folder.path()).unwrap(), "nothing changed");
+    clock.advance(300 * DAY);
+    let renewed = ca.issue(Role::Edge, "e", folder.path(), &clock).unwrap();
+    assert!(shown.reload(folder.path()).unwrap());
+    assert_eq!(clone.validity(), renewed.validity());
+
+    ca.issue(Role::Region, "e", folder.path(), &clock).unwrap();
+    assert!(matches!(shown.reload(folder.path()), Err(CaError::Another(_))));
+    let other = tempfile::tempdir().unwrap();
+    let strange = ClusterCa::init(other.path(), "harbour", &clock).unwrap();
+    strange.issue(Role::Edge, "e", folder.path(), &clock).unwrap();
+    assert!(matches!(shown.reload(folder.path()), Err(CaError::Another(_))));
+    std::fs::write(folder.path().join("e.pem"), "garbage").unwrap();
+    assert!(shown.reload(folder.path()).is_err());
+    assert_eq!(clone.validity(), renewed.validity());
 }
 
 #[test]
@@ -72,7 +96,7 @@ fn public_certificates_carry_names_and_addresses() {
         ["*.gateway.localhost", "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     let (chain, key) = ca.issue_public(&names, &clock).unwrap();
     assert!(key.contains("PRIVATE KEY"));
-    let end = expires_at(&chain).unwrap();
+    let end = Validity::of(&chain).unwrap().ends;
     assert!(end.since(clock.now()) <= std::time::Duration::from_secs(398 * 86_400));
     assert!(!PublicCa::is_due(&chain, &clock));
     let again = PublicCa::load_or_init(folder.path(), "harbour", &clock).unwrap();

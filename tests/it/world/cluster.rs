@@ -45,7 +45,7 @@ use super::{World, commit};
 pub(crate) const API: &str = "shop000000";
 pub(crate) const STAGE: &str = "prod";
 
-/// Time a settled cluster needs at most: gossip rounds are 0.5 s, reconnects back off to 5 s.
+/// Time a settled cluster needs at most: gossip rounds are 0.5 s, reconnects back off to 2 s.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -97,6 +97,8 @@ pub(crate) struct Shape {
     /// TOML of the `[[api]]` tables; `shop.yaml` is [`Shape::document`].
     pub(crate) apis: String,
     pub(crate) document: String,
+    /// Where edges dial, if not at the region's own address.
+    pub(crate) dials: Vec<String>,
     /// Further TOML at the topology's end.
     pub(crate) more: String,
 }
@@ -110,6 +112,7 @@ impl Default for Shape {
                  cache = {{ enabled = true }}\n"
             ),
             document: DOCUMENT.to_owned(),
+            dials: Vec::new(),
             more: String::new(),
         }
     }
@@ -127,7 +130,17 @@ impl Shape {
         self
     }
 
+    /// Edges try these addresses of the region.
+    pub(crate) fn dials(mut self, addresses: &[&str]) -> Self {
+        self.dials = addresses.iter().map(|address| (*address).to_owned()).collect();
+        self
+    }
+
     fn topology(&self) -> String {
+        let dials = match self.dials.as_slice() {
+            [] => String::new(),
+            dials => format!("region = {dials:?}\n"),
+        };
         let mut text = format!(
             "[cluster]\nname = \"world\"\n[region]\nname = \"region\"\n\
              cache = {{ disk_bytes = 0 }}\n\
@@ -139,7 +152,7 @@ impl Shape {
             write!(
                 text,
                 "[[edge]]\nname = \"edge-{edge}\"\ncache = {{ disk_bytes = 0 }}\n\
-                 listeners = {{ public = \"10.0.1.{edge}:8443\", gossip = \"10.0.1.{edge}:4711\" }}\n"
+                 listeners = {{ public = \"10.0.1.{edge}:8443\", gossip = \"10.0.1.{edge}:4711\" }}\n{dials}"
             )
             .unwrap();
         }
@@ -199,8 +212,12 @@ impl<'w> Cluster<'w> {
     }
 
     async fn run(&self, name: &str, host: Arc<Host>) {
+        let identity = self.issue_at(name, &self.clock);
+        self.run_as(name, identity, host).await;
+    }
+
+    async fn run_as(&self, name: &str, identity: Identity, host: Arc<Host>) {
         let config = self.config(name);
-        let identity = self.authorities.issue(&config, &config.common().data, &self.clock).unwrap();
         let environment = self.environment(host);
         let node = node::start(config, identity, environment).await;
         let node = node.unwrap_or_else(|error| panic!("{name} does not start: {error}"));
@@ -228,6 +245,12 @@ impl<'w> Cluster<'w> {
     /// Certificates of the cluster for a node that is not in its topology.
     pub(crate) fn issue(&self, node: &NodeConfig, folder: &Path) -> Identity {
         self.authorities.issue(node, folder, &self.clock).unwrap()
+    }
+
+    /// What a node needs, as issued by this clock into its folder where something is due.
+    pub(crate) fn issue_at(&self, name: &str, clock: &Clock) -> Identity {
+        let config = self.config(name);
+        self.authorities.issue(&config, &config.common().data, clock).unwrap()
     }
 
     /// The cluster's own folder; a node's data is in a folder of its name.
@@ -261,9 +284,21 @@ impl<'w> Cluster<'w> {
         self.run(name, host).await;
     }
 
+    /// The same with certificates that were issued before.
+    pub(crate) async fn restart_as(&self, name: &str, identity: Identity) {
+        let host = self.world.restart(name);
+        self.run_as(name, identity, host).await;
+    }
+
     /// Stops a node in order.
     pub(crate) async fn stop(&self, name: &str) {
         self.take(name).stop().await;
+    }
+
+    /// Stops every node, as `up` does.
+    pub(crate) async fn stop_all(&self) {
+        let names: Vec<String> = self.nodes.borrow().keys().cloned().collect();
+        node::stop_all(names.iter().map(|name| self.take(name)).collect()).await;
     }
 
     fn take(&self, name: &str) -> Node {
