@@ -115,12 +115,6 @@ pub fn verify(
     Ok(presented.access_key_id)
 }
 
-/// The access key id a request claims, unproved: for logs and for finding what may be proved.
-pub fn claimed_service(parts: &Parts) -> Option<String> {
-    let presented = presented(parts).ok()?;
-    presented.scope.split('/').nth(2).map(str::to_owned)
-}
-
 // ---- reading
 
 fn presented(parts: &Parts) -> Result<Presented, Sigv4Error> {

@@ -6,6 +6,7 @@ use http::Method;
 use http::request::Parts;
 
 use crate::admin::iam::gate::Caller;
+use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::Site;
 
 /// A form is a few dozen bytes.
@@ -29,5 +30,16 @@ pub fn get_caller_identity(caller: &Caller, site: &Site, request_id: &str) -> St
          <Account>{}</Account>\n  </GetCallerIdentityResult>\n  <ResponseMetadata>\n    \
          <RequestId>{request_id}</RequestId>\n  </ResponseMetadata>\n</GetCallerIdentityResponse>\n",
         caller.arn, caller.access_key_id, site.account_id
+    )
+}
+
+/// STS's form of an error.
+pub fn refusal(error: &ApiError, request_id: &str) -> String {
+    let name = error.kind.name().trim_end_matches("Exception");
+    format!(
+        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  <Error>\n    \
+         <Type>Sender</Type>\n    <Code>{name}</Code>\n    <Message>{}</Message>\n  </Error>\n  \
+         <RequestId>{request_id}</RequestId>\n</ErrorResponse>\n",
+        error.message.replace('&', "&amp;").replace('<', "&lt;")
     )
 }
