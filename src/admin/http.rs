@@ -26,14 +26,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -46,12 +45,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::answer::{Answer, Refusal, answer, json, text};
+use crate::admin::guard::{
+    Visitor, check_change, check_host, check_origin, check_purge, is_signed,
+};
 use crate::admin::operations::ControlPlane;
 use crate::admin::protocol::encode::refuse;
 use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::status::ClusterStatus;
 use crate::model::ids::{ApiId, StageName};
-use crate::model::quotas;
 use crate::net::socket::{Listener, Stream};
 use crate::net::tasks::Tasks;
 use crate::telemetry::metrics;
@@ -87,11 +88,6 @@ const CONNECTION_END_MAX: Duration = Duration::from_secs(90);
 const CONNECTIONS_MAX: usize = 512;
 /// Wait after a failed accept: without file descriptors the next one fails too.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
-/// Longest path pattern of a purge: the longest request target AWS takes.
-const PATTERN_BYTES_MAX: usize = quotas::URI_BYTES_MAX_REGIONAL;
-/// Longest API id; AWS's have ten characters.
-const API_ID_BYTES_MAX: usize = 64;
-
 /// What a node lets its operator see and do.
 #[async_trait]
 pub trait Admin: Send + Sync + 'static {
@@ -220,12 +216,6 @@ struct Server {
     large_bodies: Semaphore,
 }
 
-/// Who is at the other end.
-#[derive(Clone, Copy, Debug)]
-struct Visitor {
-    may_change: bool,
-}
-
 impl Server {
     async fn connection(
         self: Arc<Self>,
@@ -306,7 +296,7 @@ impl Server {
         {
             return self.control(request, visitor, &control).await;
         }
-        self.check_host(request.headers())?;
+        check_host(&self.config.names, request.headers())?;
         let method = request.method().clone();
         let reads = method == Method::GET || method == Method::HEAD;
         match request.uri().path() {
@@ -344,7 +334,7 @@ impl Server {
         }
         // A signature covers `Host`, so no other page's name can be behind it.
         if !(control.verifies() && is_signed(&request)) {
-            self.check_host(request.headers())?;
+            check_host(&self.config.names, request.headers())?;
         }
         let (parts, body) = request.into_parts();
         let Some((body, _room)) = self.read_large_body(body).await? else {
@@ -407,87 +397,11 @@ impl Server {
         let outcome = self.admin.purge(request).await.map_err(Refusal::from)?;
         json(StatusCode::OK, &outcome)
     }
-
-    /// RFC 9110 section 7.2: exactly one `Host`. A name we do not know may be a web page's own,
-    /// pointed at us by its DNS.
-    fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let mut hosts = headers.get_all(HOST).iter();
-        let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host.to_str().unwrap_or_default(),
-            _ => "",
-        };
-        let known = host_name(host).is_some_and(|name| {
-            name.parse::<IpAddr>().is_ok()
-                || name.eq_ignore_ascii_case("localhost")
-                || self.config.names.iter().any(|own| own.eq_ignore_ascii_case(name))
-        });
-        if known {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "the Host header names neither an address, nor localhost, nor a name of this node",
-            "use the listener's IP address, or add the name to the topology file",
-        ))
-    }
-}
-
-/// The host of `host[:port]`, brackets of an IPv6 address removed; `None` where it is neither.
-fn host_name(host: &str) -> Option<&str> {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => {
-            let (name, port) = rest.split_once(']')?;
-            name.parse::<Ipv6Addr>().ok()?;
-            (name, port.strip_prefix(':').or_else(|| port.is_empty().then_some("0"))?)
-        }
-        None => host.split_once(':').unwrap_or((host, "0")),
-    };
-    port.parse::<u16>().ok().map(|_| name)
 }
 
 /// The paths that are Tidegate's and not AWS's.
 fn is_ours(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | "/metrics") || path.starts_with("/_tidegate/")
-}
-
-/// Whether a request claims to be signed, in its head or in its address.
-fn is_signed<B>(request: &Request<B>) -> bool {
-    let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
-    let query = request.uri().query().unwrap_or_default();
-    header.is_some_and(|value| value.starts_with(b"AWS4-"))
-        || query.split('&').any(|piece| piece.starts_with("X-Amz-Signature="))
-}
-
-/// RFC 6454 section 7: whoever sends an `Origin` is a web page.
-fn check_origin(headers: &HeaderMap, hint: &'static str) -> Result<(), Refusal> {
-    if headers.contains_key(ORIGIN) {
-        let message = "requests from web pages are refused";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, message, hint));
-    }
-    Ok(())
-}
-
-/// Whether this request may change anything at all.
-fn check_change(headers: &HeaderMap, visitor: Visitor) -> Result<(), Refusal> {
-    let hint = "send the request from the command line: `tidegate purge --api ID --stage NAME`";
-    check_origin(headers, hint)?;
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return Err(Refusal::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the body must be JSON",
-            "add the header `Content-Type: application/json`",
-        ));
-    }
-    if !visitor.may_change {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "changes from another machine need a client certificate",
-            "run the command on the node itself, or present a node certificate of the cluster",
-        ));
-    }
-    Ok(())
 }
 
 async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {
@@ -505,34 +419,6 @@ async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {
 fn broken_off(error: impl fmt::Display) -> Refusal {
     let message = format!("the body broke off: {error}");
     Refusal::new(StatusCode::BAD_REQUEST, message, "send the request again")
-}
-
-fn check_purge(request: &PurgeRequest) -> Result<(), Refusal> {
-    let is_name = |text: &str, length_max: usize| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_$".contains(&byte);
-        !text.is_empty() && text.len() <= length_max && text.bytes().all(allowed)
-    };
-    let invalid = |message: &str, hint: &'static str| {
-        Err(Refusal::new(StatusCode::BAD_REQUEST, message.to_owned(), hint))
-    };
-    if !is_name(request.api.as_str(), API_ID_BYTES_MAX) {
-        return invalid("`api` is not an API's id", "`tidegate status` lists the ids");
-    }
-    if !is_name(request.stage.as_str(), quotas::STAGE_NAME_MAX) {
-        return invalid("`stage` is not a stage's name", "`tidegate status` lists the stages");
-    }
-    let pattern_is_wrong = |path: &String| {
-        !path.starts_with('/')
-            || path.len() > PATTERN_BYTES_MAX
-            || path.chars().any(char::is_control)
-    };
-    if request.path.as_ref().is_some_and(pattern_is_wrong) {
-        return invalid(
-            "`path` must begin with `/` and be a plain pattern",
-            "an example is `/pets/*`; leave it out for the whole stage",
-        );
-    }
-    Ok(())
 }
 
 impl From<AdminError> for Refusal {

@@ -1,12 +1,13 @@
 //! What does the operator see and change? The admin listener's surface, and API definitions.
 //!
-//! Today: health, metrics, the cluster's status and purges, over plain HTTP on loopback and HTTPS
-//! elsewhere, and the reader of OpenAPI documents. It answers no call of an API and decides nothing
-//! by itself: the node implements [`http::Admin`], this room only speaks the protocol. AWS's
-//! control-plane protocol will live here too, on the same listener.
+//! Health, metrics, the cluster's status and purges, and in the region AWS's control-plane protocol
+//! ([`operations`] behind [`protocol`]), over plain HTTP on loopback and HTTPS elsewhere; and the
+//! reader of OpenAPI documents. It answers no call of an API and reaches nothing by itself: the node
+//! implements [`http::Admin`] and lends the control plane its store, its gatekeeper and its effects.
 
 mod answer;
 pub mod client;
+mod guard;
 pub mod http;
 pub mod iam;
 pub mod openapi;

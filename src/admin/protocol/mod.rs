@@ -6,8 +6,7 @@
 //! how an answer is written, so that no member can be forgotten; handlers see JSON under the names
 //! that travel on the wire.
 //!
-//! A request's way: [`route`] finds the operation, [`decode`] reads what was sent ([`json`] its
-//! body) and lets [`check`] collect what AWS's framework would refuse, a handler runs, [`encode`]
+//! A request's way: [`route`] finds the operation, [`decode`] reads what was sent and lets [`check`] collect what AWS's framework would refuse, a handler runs, [`encode`]
 //! writes its outcome or its error. [`ledger`] names what is not built.
 
 pub mod check;
