@@ -230,6 +230,7 @@ fn serve(
                 network: Arc::clone(&network),
                 clock: clock.clone(),
                 control: control.handle().clone(),
+                store: control.handle().clone(),
                 workers: workers(&config)?,
             };
             match node::start(config, identity, environment).await {

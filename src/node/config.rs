@@ -4,20 +4,24 @@
 //! fail on configuration any more: only opening files and ports is left to go wrong. Each default
 //! stands at its field's constructor, next to the key's explanation in `topology/one-box.toml`.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::admin::openapi;
+use crate::admin::protocol::operation::Site;
 use crate::model::ids::{ApiId, NodeName};
-use crate::model::problem::{Findings, Problems, nearest};
+use crate::model::problem::Problem;
 use crate::model::quotas;
-use crate::model::rest_api::{EndpointType, RestApi};
+use crate::model::rest_api::EndpointType;
 use crate::model::stage::{BasePathMapping, Stage};
 use crate::store::control::{self, DatabaseConfig, KeySource};
 
 /// The pet store's definition, which `up` serves when it is given no other.
 pub const PETSTORE: &str = include_str!("../../topology/petstore.yaml");
+/// The partition in ARNs; the others are for regions of AWS itself.
+const PARTITION: &str = "aws";
 /// Its name in what is said of it.
 const PETSTORE_FILE: &str = "petstore.yaml";
 
@@ -86,6 +90,8 @@ pub struct RegionConfig {
     pub tunnel: Option<SocketAddr>,
     pub backends: BackendsConfig,
     pub store: StoreConfig,
+    /// The admin listener asks nobody who they are: for tests on loopback.
+    pub open_admin: bool,
     /// Pairs of id and stage are unique.
     pub apis: Vec<ApiConfig>,
 }
@@ -96,6 +102,19 @@ pub struct Doors {
     pub edges: bool,
     pub public: bool,
     pub private: bool,
+}
+
+impl CommonConfig {
+    /// The account and region the control plane plays.
+    pub fn site(&self) -> Site {
+        Site {
+            partition: PARTITION.to_owned(),
+            aws_region: self.cluster.aws_region.clone(),
+            account_id: self.cluster.account_id.clone(),
+            domain: self.cluster.domain.clone(),
+            port: String::new(),
+        }
+    }
 }
 
 impl RegionConfig {
@@ -296,56 +315,22 @@ pub enum Document {
 }
 
 impl ApiConfig {
-    /// Reads the definition as it is now, and sees whether it fits what the topology says of it.
+    /// The document's name for people and its bytes as they are now.
     ///
     /// # Errors
-    /// All problems of the document, or why its file cannot be read.
-    pub fn load(&self, timeouts: &TimeoutsConfig, doors: Doors) -> Result<RestApi, Problems> {
-        let options = self.options(timeouts);
-        let api = match &self.document {
-            Document::PetStore => openapi::read(PETSTORE_FILE, PETSTORE.as_bytes(), &options),
-            Document::File(path) => openapi::read_file(path, &options),
-        }?;
-        self.fits(&api, doors)?;
-        Ok(api)
-    }
-
-    fn fits(&self, api: &RestApi, doors: Doors) -> Result<(), Problems> {
-        let file = match &self.document {
-            Document::PetStore => PETSTORE_FILE.to_owned(),
-            Document::File(path) => path.display().to_string(),
+    /// Why its file cannot be read.
+    pub fn read(&self) -> Result<(String, Vec<u8>), Problem> {
+        let path = match &self.document {
+            Document::PetStore => return Ok((PETSTORE_FILE.to_owned(), PETSTORE.into())),
+            Document::File(path) => path,
         };
-        let findings = Findings::new(&file);
-        if let Some(remedy) = doors.remedy(api.endpoint_type) {
-            findings.add(
-                (0, 0),
-                "",
-                format!("the API is {}, and nothing listens for that", api.endpoint_type.as_str()),
-                Some(format!("in the topology, {remedy} or give the API another `endpoint_type`")),
-            );
-        }
-        let known: Vec<String> = api.method_keys().collect();
-        for key in self.stage.methods.keys().filter(|key| !known.contains(key)) {
-            let words: Vec<&str> = known.iter().map(String::as_str).collect();
-            findings.add(
-                (0, 0),
-                "",
-                format!("the topology has settings for `{key}`, and the API has no such method"),
-                nearest(key, &words),
-            );
-        }
-        findings.into_result()
-    }
-
-    pub fn options(&self, timeouts: &TimeoutsConfig) -> openapi::Options {
-        let most = timeouts.integration_max.as_millis();
-        openapi::Options {
-            api_id: self.id.clone(),
-            name: self.name.clone(),
-            endpoint_type: self.endpoint_type,
-            endpoint_type_default: self.endpoint_type_default,
-            integration_timeout_max_ms: u32::try_from(most).unwrap_or(u32::MAX),
-        }
+        let file = path.display().to_string();
+        let mut bytes = Vec::new();
+        // One byte more than allowed tells a file that is too long from one that just fits.
+        File::open(path)
+            .and_then(|open| open.take(quotas::DEFINITION_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(|err| Problem::of_file(&file, format!("cannot be read: {err}")))?;
+        Ok((file, bytes))
     }
 
     /// The file to watch for changes.

@@ -5,7 +5,7 @@
 //! moves time must not let them run out. Whoever changes something gets the answer once the change
 //! is kept and this node serves it; edges follow by push.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::admin::http::{AdminError, PurgeRequest};
+use crate::admin::http::{Admin, AdminError, PurgeRequest};
 use crate::admin::iam::gate::{Gate, Wish};
 use crate::admin::iam::{sts, users};
 use crate::admin::operations::{Committed, ControlPlane, Effects, Gatekeeper, Keeper, Work};
@@ -26,7 +26,6 @@ use crate::admin::protocol::operation::{
 };
 use crate::deployment::definition::Limits;
 use crate::gossip::Key;
-use crate::integration::Integrations;
 use crate::model::ids::{ApiId, StageName};
 use crate::net::clock::Clock;
 use crate::net::tasks::Tasks;
@@ -176,7 +175,7 @@ pub(super) fn plane(core: &Arc<Core>, control: &Control, open: bool) -> ControlP
         clock,
         Arc::new(StoreKeeper { control: control.clone() }),
         Arc::new(Guard { gate, control: control.clone() }),
-        Arc::new(DataPlane { core: Arc::clone(core), control: control.clone() }),
+        Arc::new(DataPlane { core: Arc::downgrade(core), site: control.site.clone() }),
     )
 }
 
@@ -259,9 +258,10 @@ impl Gatekeeper for Guard {
     }
 }
 
+/// The node owns its control plane, so the way back is weak.
 struct DataPlane {
-    core: Arc<Core>,
-    control: Control,
+    core: Weak<Core>,
+    site: Site,
 }
 
 #[async_trait]
@@ -278,13 +278,13 @@ impl Effects for DataPlane {
     }
 
     async fn test_invoke_method(&self, call: TestInvokeMethod) -> Result<Body, ApiError> {
-        let Some(integrations) = self.integrations() else {
+        let core = self.core()?;
+        let Origin::Integration(integrations) = &core.gateway.origin else {
             return Err(ApiError::new(ErrorKind::Internal, "This node runs no integrations"));
         };
-        let most = self.core.common.timeouts.integration_max.as_millis();
+        let most = core.common.timeouts.integration_max.as_millis();
         let limits = Limits { integration_timeout_max_ms: u32::try_from(most).unwrap_or(u32::MAX) };
-        let clock = &self.core.gateway.clock;
-        test_invoke::method(&call, integrations, &self.control.site, clock, &limits).await
+        test_invoke::method(&call, integrations, &self.site, &core.gateway.clock, &limits).await
     }
 
     async fn test_invoke_authorizer(&self, call: TestInvokeAuthorizer) -> Result<Body, ApiError> {
@@ -293,18 +293,15 @@ impl Effects for DataPlane {
 }
 
 impl DataPlane {
-    fn integrations(&self) -> Option<&Integrations> {
-        match &self.core.gateway.origin {
-            Origin::Integration(integrations) => Some(integrations),
-            Origin::Region(_) => None,
-        }
+    fn core(&self) -> Result<Arc<Core>, ApiError> {
+        let stopping = || ApiError::new(ErrorKind::ServiceUnavailable, "Service Unavailable");
+        self.core.upgrade().ok_or_else(stopping)
     }
 
     async fn flush(&self, api: &str, stage: &str) -> Result<(), ApiError> {
         let request =
             PurgeRequest { api: ApiId::new(api), stage: StageName::new(stage), path: None };
-        let purged = crate::admin::http::Admin::purge(&*self.core, request).await;
-        match purged {
+        match self.core()?.purge(request).await {
             Ok(outcome) => {
                 let late = outcome.nodes.iter().filter(|node| !node.confirmed).count();
                 if late > 0 {

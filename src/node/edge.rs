@@ -81,7 +81,7 @@ fn fill(
         edges: None,
         tunnel: Some(tunnel.clone()),
     };
-    let core = foundation.core(filled);
+    let core = foundation.core(filled, None);
     core.announce();
     switchboard::start(Switchboard { core: Arc::clone(&core), tunnel }, heard);
     gauges::watch(&core);
@@ -100,5 +100,6 @@ fn fill(
         plain: plain_at,
         admin: admin_address,
         tunnel: None,
+        first_key: None,
     })
 }

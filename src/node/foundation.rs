@@ -1,8 +1,9 @@
 //! What an edge and the region have in common, laid before either is filled.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::admin::operations::ControlPlane;
 use crate::auth::Auth;
 use crate::cache::purge::Purges;
 use crate::cache::tiers::{self, DiskConfig, ResponseCache};
@@ -20,12 +21,12 @@ use crate::net::clock::Timestamp;
 use crate::net::socket::Listener;
 use crate::net::tasks::Tasks;
 use crate::node::config::CommonConfig;
+use crate::node::control::Control;
 use crate::node::identity::{self, Identity};
 use crate::node::{Environment, StartError};
 use crate::pipeline::record::Telemetry;
 use crate::pipeline::{Gateway, Origin};
 use crate::store::StoreError;
-use crate::store::epoch::Epoch;
 use crate::store::parts::Parts;
 use crate::store::purge_log::PurgeLog;
 use crate::telemetry::access_log::{self, AccessLogs};
@@ -46,7 +47,6 @@ pub(super) struct Foundation {
     pub(super) instance: Uuid,
     pub(super) purges: Purges,
     pub(super) parts: Parts,
-    pub(super) epoch: Epoch,
     pub(super) site: Arc<Site>,
 }
 
@@ -65,7 +65,6 @@ pub(super) struct Core {
     pub(super) gossip: Gossip,
     pub(super) identity: Identity,
     pub(super) purge_log: Arc<Mutex<PurgeLog>>,
-    pub(super) epoch: Mutex<Epoch>,
     pub(super) parts: Parts,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_logs: AccessLogs,
@@ -76,6 +75,10 @@ pub(super) struct Core {
     pub(super) edges: Option<Edges>,
     /// Edge only.
     pub(super) tunnel: Option<Tunnel>,
+    /// Region only.
+    pub(super) control: Option<Control>,
+    /// Region only, once it stands.
+    plane: OnceLock<Arc<ControlPlane>>,
     pub(super) tasks: Tasks,
 }
 
@@ -114,7 +117,6 @@ impl Foundation {
             metrics: Arc::new(Metrics::new()),
             access_logs: AccessLogs::start(logs, tasks),
             parts: Parts::open(&data.join("parts"))?,
-            epoch: Epoch::open(&data.join("epoch"))?,
             instance: purge_log.instance(),
             purge_log: Arc::new(Mutex::new(purge_log)),
             purges,
@@ -227,7 +229,7 @@ impl Foundation {
     }
 
     /// What the running node's tasks share.
-    pub(super) fn core(self, filled: Filled) -> Arc<Core> {
+    pub(super) fn core(self, filled: Filled, control: Option<Control>) -> Arc<Core> {
         let Filled { role, gateway, gossip, listeners, edges, tunnel } = filled;
         Arc::new(Core {
             role,
@@ -235,7 +237,6 @@ impl Foundation {
             gossip,
             identity: self.identity,
             purge_log: self.purge_log,
-            epoch: Mutex::new(self.epoch),
             parts: self.parts,
             metrics: self.metrics,
             access_logs: self.access_logs,
@@ -243,6 +244,8 @@ impl Foundation {
             started_at: self.environment.clock.now(),
             edges,
             tunnel,
+            control,
+            plane: OnceLock::new(),
             tasks: self.tasks,
             common: self.common,
         })
@@ -278,6 +281,16 @@ impl Core {
 }
 
 impl Core {
+    pub(super) fn set_plane(&self, plane: ControlPlane) {
+        if self.plane.set(Arc::new(plane)).is_err() {
+            tracing::error!("A node got two control planes; the first one stays.");
+        }
+    }
+
+    pub(super) fn plane(&self) -> Option<Arc<ControlPlane>> {
+        self.plane.get().cloned()
+    }
+
     pub(super) fn purge_head(&self) -> u64 {
         self.purge_log.lock().unwrap_or_else(PoisonError::into_inner).head()
     }

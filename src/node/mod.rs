@@ -5,7 +5,8 @@
 //! `shutdown`.
 
 pub mod config;
-mod documents;
+mod control;
+pub mod documents;
 mod edge;
 mod foundation;
 mod gauges;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
+use crate::admin::iam::users::NewKey;
 use crate::admin::http::{Admin, AdminError, PurgeOutcome, PurgeRequest};
 use crate::admin::status::ClusterStatus;
 use crate::listener::ListenerError;
@@ -38,6 +40,7 @@ use crate::node::config::NodeConfig;
 use crate::node::foundation::Core;
 use crate::node::identity::Identity;
 use crate::store::StoreError;
+use crate::store::control::ControlError;
 
 /// What a node runs on: the machine's, or a test's.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Environment {
     pub clock: Clock,
     /// Gossip, tunnel, admin listener, files.
     pub control: Handle,
+    /// The region's store; in production the same as `control`.
+    pub store: Handle,
     /// Calls; at least one. Each is a thread of its own in production.
     pub workers: Vec<Handle>,
 }
@@ -66,6 +71,8 @@ pub enum StartError {
     Certificate(#[from] CaError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("control plane: {0}")]
+    Control(#[from] ControlError),
     #[error("cannot listen on {address} for the admin listener: {source}")]
     Admin { address: SocketAddr, source: std::io::Error },
     #[error("cannot read CA certificates from {}: {cause}", path.display())]
@@ -93,6 +100,8 @@ pub struct Node {
     pub plain: Option<SocketAddr>,
     pub admin: SocketAddr,
     pub tunnel: Option<SocketAddr>,
+    /// The administrator's access key, when this start was the region's first: to be shown once.
+    pub first_key: Option<NewKey>,
 }
 
 impl fmt::Debug for Node {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 
 use crate::admin::http::{self, Admin, AdminError, Confirmation, PurgeOutcome, PurgeRequest};
+use crate::admin::operations::ControlPlane;
 use crate::admin::status::{ApiStatus, CacheFill, ClusterStatus, NodeStatus};
 use crate::gossip::{Key, NodeView};
 use crate::listener::Certificates;
@@ -50,6 +51,10 @@ pub(super) fn tls(
 
 #[async_trait]
 impl Admin for Core {
+    fn control_plane(&self) -> Option<Arc<ControlPlane>> {
+        self.plane()
+    }
+
     fn ready(&self) -> Result<(), Vec<String>> {
         let mut missing = Vec::new();
         if self.gateway.deployments.epoch() == 0 {

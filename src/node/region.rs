@@ -19,9 +19,11 @@ use crate::net::tasks::Tasks;
 use crate::node::config::{ApiConfig, BackendsConfig, Document, RegionConfig};
 use crate::node::foundation::{Filled, Foundation, named};
 use crate::node::identity::Identity;
+use crate::node::control::{self, Control, Publisher};
 use crate::node::{Environment, Node, StartError, documents, gauges, operator, petstore};
 use crate::pipeline::door::{self, Clients, Forwarded};
 use crate::pipeline::{Gateway, Origin};
+use crate::store::StoreError;
 use crate::store::purge_log::PurgeLog;
 use crate::tunnel::{self, CallHead, CallOutcome, Edges, ReplyHead, Request, Scheme};
 
@@ -34,22 +36,39 @@ pub(super) async fn start(
     environment: Environment,
 ) -> (Result<Node, StartError>, Tasks) {
     let tasks = Tasks::new(environment.control.clone());
-    (fill(config, identity, environment, &tasks), tasks)
+    let (site, clock) = (config.common.site(), environment.clock.clone());
+    let store = config.store.clone().control(0);
+    let runtime = environment.store.clone();
+    if let Err(error) = std::fs::create_dir_all(&config.common.data) {
+        let path = config.common.data.clone();
+        return (Err(StartError::Store(StoreError::io("make folder", &path, error))), tasks);
+    }
+    let control = match Control::open(store, site, clock, &runtime).await {
+        Ok(control) => control,
+        Err(error) => return (Err(error), tasks),
+    };
+    let node = fill(config, identity, environment, &tasks, &control).await;
+    if node.is_err() {
+        control.close().await;
+    }
+    (node, tasks)
 }
 
-fn fill(
+async fn fill(
     config: RegionConfig,
     identity: Identity,
     environment: Environment,
     tasks: &Tasks,
+    control: &Control,
 ) -> Result<Node, StartError> {
     let doors = config.doors();
-    let RegionConfig { common, public, private, plain, tunnel, backends, apis, .. } = config;
+    let RegionConfig { common, public, private, plain, tunnel, backends, store: _, open_admin, apis } =
+        config;
     let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
     let apis = with_petstore(apis, &foundation)?;
     let stamps = documents::stamps(&apis);
-    let deployments = documents::read(&apis, &foundation.common.timeouts, doors);
-    let deployments = deployments.map_err(StartError::Documents)?;
+    let imported = documents::read(&apis, &control.site, &foundation.common.timeouts, doors);
+    let imported = imported.map_err(StartError::Documents)?;
 
     // Every port is taken before anything is served, so that a taken one is found at once.
     let bind = |door: Door, address, speaks| foundation.bind(door, address, speaks);
@@ -74,11 +93,18 @@ fn fill(
     let tunnel = edges.as_ref().map(Edges::local_addr);
     let listeners = named([("public", &public), ("private", &private), ("plain", &plain)]);
     let filled = Filled { role: "region", gateway, gossip, listeners, edges, tunnel: None };
-    let core = foundation.core(filled);
-    documents::publish(&core, &deployments)?;
+    let clock = foundation.environment.clock.clone();
+    let core = foundation.core(filled, Some(control.clone()));
+    // Ports are ours now, so what is changed from here on is served.
+    let first_key = control::bootstrap(control, &clock).await?;
+    documents::commit(control, imported, clock.now()).await?;
+    let publisher = Publisher::new(&core, control, doors);
+    publisher.publish()?;
+    publisher.watch();
     core.announce();
-    documents::watch(&core, apis, doors, stamps);
+    documents::watch(&core, control, apis, doors, stamps);
     gauges::watch(&core);
+    core.set_plane(control::plane(&core, control, open_admin));
 
     let [public_at, private_at, plain_at] =
         [&public, &private, &plain].map(|bound| bound.as_ref().map(Bound::local_addr));
@@ -94,6 +120,7 @@ fn fill(
         plain: plain_at,
         admin: admin_address,
         tunnel,
+        first_key,
     })
 }
 

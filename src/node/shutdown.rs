@@ -31,6 +31,9 @@ pub(super) async fn stop(core: Arc<Core>) {
 pub(super) async fn kill(core: &Core) {
     core.tasks.draining().cancel();
     core.tasks.stopped().cancel();
+    if let Some(control) = &core.control {
+        control.close().await;
+    }
     if tokio::time::timeout(LET_GO, core.tasks.ended()).await.is_err() {
         tracing::warn!("Some tasks did not end in time.");
     }

@@ -21,12 +21,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::admin::openapi;
 use crate::model::document::{At, Section};
-use crate::model::ids::ApiId;
 use crate::model::problem::{Findings, Problem, Problems};
-use crate::model::quotas;
-use crate::model::rest_api::EndpointType;
+use crate::node::documents::{self, Imported};
 use crate::node::config::{ApiConfig, Document, EdgeConfig, NodeConfig, RegionConfig};
 
 /// A file this long is not read to its end; the parser then says so.
@@ -150,21 +147,15 @@ pub fn api_from_document(path: &Path, topology: &Topology) -> ApiConfig {
 /// All problems found.
 pub fn check(path: &Path) -> Result<(), Problems> {
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("toml")) {
-        let most = u32::try_from(quotas::INTEGRATION_TIMEOUT_MAX.as_millis()).unwrap_or(u32::MAX);
-        let options = openapi::Options {
-            api_id: ApiId::derived("check"),
-            name: None,
-            endpoint_type: None,
-            endpoint_type_default: EndpointType::Edge,
-            integration_timeout_max_ms: most,
-        };
-        return openapi::read_file(path, &options).map(|_| ());
+        let topology =
+            read_text("one-box.toml", Path::new("."), bundled(), &Overrides::default())?;
+        let api = api_from_document(path, &topology);
+        return load(&api, &topology).map(drop);
     }
     let topology = read(path, &Overrides::default())?;
     let mut problems = Problems::default();
     for api in &topology.region.apis {
-        let loaded = api.load(&topology.region.common.timeouts, topology.region.doors());
-        if let Err(found) = loaded {
+        if let Err(found) = load(api, &topology) {
             problems.extend(found);
         }
     }
@@ -178,6 +169,12 @@ pub fn check(path: &Path) -> Result<(), Problems> {
         }
     }
     problems.into_result()
+}
+
+/// A definition as the topology's region would serve it.
+fn load(api: &ApiConfig, topology: &Topology) -> Result<Imported, Problems> {
+    let region = &topology.region;
+    documents::load(api, &region.common.site(), &region.common.timeouts, region.doors())
 }
 
 #[cfg(test)]

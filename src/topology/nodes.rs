@@ -351,6 +351,7 @@ fn assemble(
     let common = common(region.node);
     let region = RegionConfig {
         store: region.store.in_folder(&common.data),
+        open_admin: false,
         common,
         public: region.public,
         private: region.private,

@@ -7,6 +7,8 @@
 //! AWS: API Gateway REST API Reference, "Stage", "MethodSetting", "CanarySettings"; Developer
 //! Guide, "Set up CloudWatch logging for REST APIs in API Gateway".
 
+use std::path::{Component, Path};
+
 use indexmap::IndexMap;
 use serde_json::Value;
 
@@ -61,7 +63,8 @@ pub(super) fn stage<'s>(body: &'s Body, api: &RestApi, found: &mut Findings) -> 
         defaults,
         methods,
         access_log: access_log(member("accessLogSettings"), found),
-        cache_headers: true,
+        // Ours: AWS has no such setting.
+        cache_headers: member("tidegateCacheHeaders").as_bool().unwrap_or(true),
     };
     Read { stage, deployment_id: own("deploymentId") }
 }
@@ -160,7 +163,17 @@ fn access_log(member: &Value, found: &mut Findings) -> Option<AccessLogSettings>
 
 /// The file in the node's data folder that stands for a log group or delivery stream:
 /// `arn:aws:logs:us-east-1:000000000000:log-group:/shop/access` is `access-shop-access.log`.
+///
+/// `…:file:NAME` is a file of that name, and `…:file:-` standard output: what the topology says, and
+/// a form of our own that clients may use, too.
 fn log_file(arn: &str) -> String {
+    if let Some((_, name)) = arn.split_once(":file:")
+        && (name == "-" || Path::new(name).components().all(|c| matches!(c, Component::Normal(_))))
+        && !name.is_empty()
+        && !name.contains('\0')
+    {
+        return name.to_owned();
+    }
     let name = ["log-group:", "deliverystream/"]
         .iter()
         .find_map(|before| arn.split_once(before).map(|(_, name)| name))

@@ -230,6 +230,7 @@ impl<'w> Cluster<'w> {
             network: host as Arc<dyn Network>,
             clock: self.clock.clone(),
             control: Handle::current(),
+            store: store_runtime().clone(),
             workers: vec![Handle::current()],
         }
     }
@@ -431,4 +432,13 @@ pub(crate) fn roots(pem: &Path) -> RootCertStore {
         roots.add(root.unwrap()).unwrap();
     }
     roots
+}
+
+/// The store's waits are for a real disk, so its time is real as well.
+fn store_runtime() -> &'static Handle {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    });
+    runtime.handle()
 }
