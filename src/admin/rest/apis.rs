@@ -13,6 +13,7 @@ use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
 use crate::admin::rest::shared::{
     ID_LENGTH, copy, drop_empty, member, nothing, page_of, rest_api, room_for_one, text, texts,
+    unknown_api,
 };
 use crate::admin::rest::tags;
 use crate::admin::rest::{cloning, policies};
@@ -85,20 +86,17 @@ fn create_rest_api(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
         compression_size(size.as_i64())?;
     }
     let source = match input.text("cloneFrom") {
-        Some(id) => Some((
-            id.to_owned(),
-            context
-                .txn
-                .get(Kind::RestApi, "", id)
-                .ok_or_else(|| crate::admin::rest::shared::unknown_api(context, id))?,
-        )),
+        Some(id) => {
+            let body = context.txn.get(Kind::RestApi, "", id);
+            Some((id.to_owned(), body.ok_or_else(|| unknown_api(context, id))?))
+        }
         None => None,
     };
     room_for_one(context.txn, Kind::RestApi, "", quotas::REST_APIS_KEPT_MAX, "REST APIs")?;
 
     let id = new_api_id(context);
     let mut api = match &source {
-        Some((_, source)) => cloning::settings(source),
+        Some((source, body)) => cloning::settings(body, source, &id),
         None => defaults(),
     };
     api.insert("id".to_owned(), Value::from(id.as_str()));
@@ -149,11 +147,12 @@ pub(crate) fn defaults() -> Body {
     let mut api = Body::new();
     api.insert("apiKeySource".to_owned(), Value::from("HEADER"));
     api.insert("disableExecuteApiEndpoint".to_owned(), Value::from(false));
-    api.insert(
-        "endpointConfiguration".to_owned(),
-        json!({"types": ["EDGE"], "ipAddressType": "ipv4"}),
-    );
+    api.insert("endpointConfiguration".to_owned(), default_endpoint());
     api
+}
+
+fn default_endpoint() -> Value {
+    json!({"types": ["EDGE"], "ipAddressType": "ipv4"})
 }
 
 /// The models every created API has; imported ones have not (recorded).
@@ -242,7 +241,7 @@ const RULES: &[Rule] = &[
     Rule { path: "/apiKeySource", ops: REPLACE, apply: Apply::Custom(patch_key_source) },
     Rule { path: "/disableExecuteApiEndpoint", ops: REPLACE, apply: Apply::Boolean },
     Rule { path: "/endpointAccessMode", ops: REPLACE, apply: Apply::Custom(patch_access_mode) },
-    Rule { path: "/securityPolicy", ops: REPLACE, apply: Apply::TextOrNothing },
+    Rule { path: "/securityPolicy", ops: REPLACE, apply: Apply::Custom(patch_security_policy) },
     Rule { path: "/minimumCompressionSize", ops: REPLACE, apply: Apply::Custom(patch_compression) },
     Rule { path: "/policy", ops: REPLACE, apply: Apply::TextOrNothing },
     Rule { path: "/binaryMediaTypes/{}", ops: ANY, apply: Apply::Custom(patch_binary_types) },
@@ -268,6 +267,7 @@ fn update_rest_api(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
     let id = input.label("restapi_id");
     let operations = patch::read(input)?;
     let mut api = Body::clone(&before);
+    api.entry("endpointConfiguration").or_insert_with(default_endpoint);
     patch::apply(&mut api, &operations, RULES, Wording::Bare)?;
 
     let was_private = member(&before, "endpointConfiguration").is_some_and(is_private);
@@ -318,6 +318,16 @@ fn patch_access_mode(api: &mut Body, operation: &PatchOperation) -> Result<(), A
         ));
     }
     api.insert("endpointAccessMode".to_owned(), Value::from(operation.value()));
+    Ok(())
+}
+
+/// TLS policies: the two old names, and a growing family of new ones.
+fn patch_security_policy(api: &mut Body, operation: &PatchOperation) -> Result<(), ApiError> {
+    let value = operation.value();
+    if !matches!(value, "TLS_1_0" | "TLS_1_2") && !value.starts_with("SecurityPolicy_TLS") {
+        return Err(ApiError::bad_request(format!("Invalid security policy specified: {value}")));
+    }
+    api.insert("securityPolicy".to_owned(), Value::from(value));
     Ok(())
 }
 

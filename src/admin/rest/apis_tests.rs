@@ -182,6 +182,7 @@ fn what_update_refuses() {
             "Invalid patch operation specified. Must be 'add'|'remove'|'replace'",
         ),
         (patch("replace", "/endpointConfiguration/types/0", "INVALID"), types),
+        (patch("replace", "/securityPolicy", "SSL"), "Invalid security policy specified: SSL"),
         (
             patch("replace", "/endpointConfiguration/ipAddressType", "ipv4"),
             "Only dualstack ipAddressType is supported for Private APIs.",
@@ -312,6 +313,16 @@ fn a_clone_has_everything_under_ids_of_its_own() {
     assert_ne!(method["requestValidatorId"], validator["id"]);
     let model = plane.ok("GetModel", json!({"restApiId": copy, "modelName": "Pets"}));
     assert!(string(&model["schema"]).contains(&format!("/restapis/{copy}/models/Empty")));
+}
+
+#[test]
+fn the_policy_of_a_clone_speaks_of_the_clone() {
+    let mut plane = Plane::new();
+    let policy = r#"{"Statement": {"Effect": "Deny", "Resource": ["execute-api:/dev/*"]}}"#;
+    let api = plane.ok("CreateRestApi", json!({"name": "a", "policy": policy}));
+    let clone = plane.ok("CreateRestApi", json!({"name": "b", "cloneFrom": api["id"]}));
+    let (policy, id) = (string(&clone["policy"]), string(&clone["id"]));
+    assert!(policy.contains(&format!(":{id}/dev/*")), "{policy}");
 }
 
 #[test]

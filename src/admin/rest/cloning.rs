@@ -13,9 +13,12 @@ use crate::admin::rest::apis;
 use crate::admin::rest::shared::{ID_LENGTH, text};
 use crate::store::control::{Body, Kind};
 
-/// What a copy takes from the API itself.
-pub(crate) fn settings(source: &Body) -> Body {
-    let mut api = source.clone();
+/// What the copy `target` takes from the API `source` itself, whose body this is.
+pub(crate) fn settings(body: &Body, source: &str, target: &str) -> Body {
+    let mut api = body.clone();
+    if let Some(Value::String(policy)) = api.get_mut("policy") {
+        *policy = policy.replace(&format!(":{source}/"), &format!(":{target}/"));
+    }
     for own in ["id", "createdDate", "rootResourceId", "tags", "warnings"] {
         api.shift_remove(own);
     }

@@ -88,7 +88,7 @@ impl Plane {
         string(&self.ok("CreateResource", params)["id"])
     }
 
-    pub(crate) fn input(&self, operation: &str, params: &Value) -> Input {
+    fn input(&self, operation: &str, params: &Value) -> Input {
         let shape = self.model["operations"][operation]["input"]["shape"].as_str().unwrap();
         let members = &self.model["shapes"][shape]["members"];
         let mut input = Input::default();

@@ -1,7 +1,7 @@
 //! Methods: what a client may call on a resource, and who may.
 //!
 //! A method lives inside its resource's body, with its responses and its integration inside it;
-//! [`Place`] is the way there for all four families of operations.
+//! `Place` is the way there for all four families of operations.
 //!
 //! AWS: API Gateway API Reference, "PutMethod", "GetMethod", "UpdateMethod", "DeleteMethod".
 

@@ -16,7 +16,7 @@ use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::patch::{self, Apply, Op, Rule, Wording};
 use crate::admin::rest::shared::{
-    ID_LENGTH, each, nothing, page_of, resource, rest_api, room_for_one, text,
+    ID_LENGTH, each, has_text, nothing, page_of, resource, rest_api, room_for_one, text,
 };
 use crate::model::quotas;
 use crate::store::control::{Body, Kind, Txn};
@@ -89,13 +89,15 @@ fn check_place(
     let mut same = false;
     let mut variable = None;
     each(txn, Kind::Resource, api, |id, sibling| {
-        if text(sibling, "parentId") != Some(parent_id) || except == Some(&**id) {
+        if !has_text(sibling, "parentId", parent_id) || except == Some(&**id) {
             return;
         }
-        let known = text(sibling, "pathPart").unwrap_or_default();
-        same |= known == part;
-        if is_variable(part) && is_variable(known) {
-            variable = Some(known.to_owned());
+        same |= has_text(sibling, "pathPart", part);
+        if is_variable(part) {
+            let known = text(sibling, "pathPart").filter(|known| is_variable(known));
+            if let Some(known) = known {
+                variable = Some(known.to_owned());
+            }
         }
     });
     if same {
@@ -192,14 +194,13 @@ fn update_resource(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
 
     body.insert("path".to_owned(), Value::from(path_below(&parent, &part)));
     let moved = body.get("path") != before.get("path");
-    if is_greedy(&part) || moved {
-        let children = Children::of(context.txn, api);
-        if is_greedy(&part) && children.has_any(id) {
+    if (is_greedy(&part) || moved) && has_children(context.txn, api, id) {
+        if is_greedy(&part) {
             return Err(ApiError::bad_request(format!(
                 "Cannot create a child of a resource with a greedy path variable: {part}"
             )));
         }
-        children.recompute_paths(context.txn, api, id, &body);
+        Children::of(context.txn, api).recompute_paths(context.txn, api, id, &body);
     }
     context.txn.put(Kind::Resource, api, id, body.clone());
     Ok(Outcome::Body(shown(&body, Methods::Named)))
@@ -219,6 +220,14 @@ fn check_above(txn: &Txn, api: &str, id: &str, parent_id: &str) -> Result<(), Ap
     Ok(())
 }
 
+fn has_children(txn: &Txn, api: &str, id: &str) -> bool {
+    let mut found = false;
+    each(txn, Kind::Resource, api, |_, body| {
+        found = found || has_text(body, "parentId", id);
+    });
+    found
+}
+
 /// Who stands directly below whom.
 struct Children(HashMap<String, Vec<Arc<str>>>);
 
@@ -231,10 +240,6 @@ impl Children {
             }
         });
         Self(children)
-    }
-
-    fn has_any(&self, id: &str) -> bool {
-        self.0.contains_key(id)
     }
 
     /// Everything below, parents before their children.
@@ -275,8 +280,10 @@ fn delete_resource(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
     if resource(context.txn, api, id)?.get("parentId").is_none() {
         return Err(ApiError::bad_request("Root resource cannot be deleted."));
     }
-    for below in Children::of(context.txn, api).below(id) {
-        context.txn.delete(Kind::Resource, api, &below);
+    if has_children(context.txn, api, id) {
+        for below in Children::of(context.txn, api).below(id) {
+            context.txn.delete(Kind::Resource, api, &below);
+        }
     }
     context.txn.delete(Kind::Resource, api, id);
     Ok(nothing())

@@ -1,5 +1,6 @@
 //! What the handlers of REST APIs have in common: finding what a request names, and its pages.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use crate::admin::protocol::operation::{Context, Input, Outcome};
 use crate::admin::protocol::page;
 use crate::store::control::{Body, Kind, Txn};
 
-/// Length of the ids that AWS gives to what belongs to an API ([C] examples of the AWS CLI).
+/// Length of the ids that AWS gives to what belongs to an API (examples of the AWS CLI).
 pub(crate) const ID_LENGTH: usize = 6;
 
 /// The refusal of an API that is not there (recorded).
@@ -52,8 +53,11 @@ pub(crate) fn room_for_one(
     most: usize,
     name: &str,
 ) -> Result<(), ApiError> {
-    let mut count = 0;
-    each(txn, kind, scope, |_, _| count += 1);
+    let count = if txn.is_changed() {
+        txn.list(kind, scope).len()
+    } else {
+        txn.base().collection(kind, scope).map_or(0, |collection| collection.len())
+    };
     if count < most {
         return Ok(());
     }
@@ -62,7 +66,7 @@ pub(crate) fn room_for_one(
 }
 
 /// The page of a kind that the request asks for, each body as `show` makes it. Only what is on the
-/// page is copied.
+/// page is looked at: a page costs the same in an API of ten thousand resources.
 pub(crate) fn page_of(
     txn: &Txn,
     input: &Input,
@@ -70,11 +74,18 @@ pub(crate) fn page_of(
     scope: &str,
     show: impl Fn(&Body) -> Body,
 ) -> Outcome {
-    let found = txn.list(kind, scope);
     let after = input.query_text("position").unwrap_or_default();
-    let start = found.partition_point(|(id, _)| !after.is_empty() && **id <= *after);
-    let rest = found.into_iter().skip(start);
-    page::page(input, rest.map(|(id, body)| (id, show(&body))))
+    if txn.is_changed() {
+        let found = txn.list(kind, scope);
+        let start = found.partition_point(|(id, _)| **id <= *after);
+        let rest = found.into_iter().skip(start);
+        return page::page(input, rest.map(|(id, body)| (id, show(&body))));
+    }
+    let rest = txn.base().collection(kind, scope).into_iter().flat_map(|collection| {
+        // No id is empty, so that nothing is left out of the first page.
+        collection.range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
+    });
+    page::page(input, rest.map(|(id, object)| (Arc::clone(id), show(&object.body))))
 }
 
 /// An answer without content.
@@ -85,6 +96,12 @@ pub(crate) fn nothing() -> Outcome {
 /// The text under a name, if it is one.
 pub(crate) fn text<'a>(body: &'a Body, name: &str) -> Option<&'a str> {
     body.get(name).and_then(Value::as_str)
+}
+
+/// Whether this text stands under a name. The values are compared first and nothing is hashed: in
+/// walks over all resources of an API almost all differ in length already.
+pub(crate) fn has_text(body: &Body, name: &str, wanted: &str) -> bool {
+    body.iter().any(|(key, value)| value.as_str() == Some(wanted) && key == name)
 }
 
 /// The object under a name, if it is one.
