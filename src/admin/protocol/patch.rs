@@ -251,6 +251,7 @@ fn unknown_path(operation: &PatchOperation, rules: &[Rule], wording: Wording) ->
 fn wrong_op(operation: &PatchOperation, rule: &Rule, rules: &[Rule], wording: Wording) -> ApiError {
     match wording {
         Wording::Listing => listing(operation, operation.path.as_deref().unwrap_or("null"), rules),
+        // Recorded for endpoint types; taken for all that can be added, removed and replaced.
         Wording::Bare if rule.ops == [Op::Add, Op::Remove, Op::Replace] => ApiError::bad_request(
             "Invalid patch operation specified. Must be 'add'|'remove'|'replace'",
         ),

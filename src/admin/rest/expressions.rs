@@ -1,7 +1,7 @@
 //! Which mapping expressions and content types may stand in a method's maps?
 //!
-//! AWS collects all faults of a map into one text (recorded); whether a name that is mapped was
-//! ever declared is not asked, because a mapping of an undeclared parameter works.
+//! The recorded refusal has a list of faults, of which recordings show one; ours names all. Whether
+//! a name that is mapped was ever declared is not asked: a mapping of an undeclared parameter works.
 //!
 //! AWS: API Gateway Developer Guide, "API Gateway mapping template and access logging variable
 //! reference", "Request and response data mapping reference".

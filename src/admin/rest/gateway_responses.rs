@@ -141,7 +141,8 @@ fn update_gateway_response(context: &mut Context<'_>, input: &Input) -> Result<O
     Ok(Outcome::Body(body))
 }
 
-/// Here a wrong operation is refused as a wrong path is (recorded).
+/// The status can only be replaced. How AWS words the refusal is not in our recordings; it is taken
+/// for a wrong path.
 fn patch_status(body: &mut Body, operation: &PatchOperation) -> Result<(), ApiError> {
     if operation.op != Op::Replace {
         return Err(operation.invalid_path());
@@ -155,6 +156,7 @@ fn patch_status(body: &mut Body, operation: &PatchOperation) -> Result<(), ApiEr
     Ok(())
 }
 
+/// The texts are recorded, what brings each about is not: 404 for an entry that is not there.
 fn patch_entry(body: &mut Body, operation: &PatchOperation) -> Result<(), ApiError> {
     let segments = operation.segments();
     let [name, key] = segments.as_slice() else { return Err(operation.invalid_path()) };

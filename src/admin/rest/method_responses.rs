@@ -80,7 +80,8 @@ fn patch_parameter(body: &mut Body, operation: &PatchOperation) -> Result<(), Ap
     })
 }
 
-/// Only what is there can be replaced or removed (recorded).
+/// Only what is there can be replaced or removed. The texts and the 404 are recorded, the exact
+/// operations that bring them about are not.
 fn patch_entry(
     body: &mut Body,
     operation: &PatchOperation,
