@@ -39,3 +39,26 @@ pub const METHOD_ARN_BYTES_MAX: usize = 1_600;
 pub const ACCESS_LOG_FORMAT_BYTES_MAX: usize = 3_072;
 /// Largest and smallest value of `minimumCompressionSize`, bytes.
 pub const MINIMUM_COMPRESSION_SIZE_MAX: u32 = 10_485_760;
+/// Length of an API's resource policy.
+pub const RESOURCE_POLICY_BYTES_MAX: usize = 8_192;
+/// Length of a model's schema (AWS counts all models of an API together).
+pub const MODEL_BYTES_MAX: usize = 400 * 1024;
+/// Length of a mapping template.
+pub const TEMPLATE_BYTES_MAX: usize = 300 * 1024;
+/// Longest lifetime of an authorizer's answer, seconds; default when the authorizer does not say
+/// (API Gateway API Reference, "CreateAuthorizer").
+pub const AUTHORIZER_TTL_MAX_SECONDS: i64 = 3_600;
+pub const AUTHORIZER_TTL_DEFAULT_SECONDS: i64 = 300;
+/// Integration timeout of an answer that is streamed ("Stream the integration response").
+pub const STREAMING_TIMEOUT_MAX: Duration = Duration::from_secs(15 * 60);
+/// Tags per resource; length of a key; length of a value ("Tagging your API Gateway resources").
+pub const TAGS_MAX: usize = 50;
+pub const TAG_KEY_MAX: usize = 128;
+pub const TAG_VALUE_MAX: usize = 256;
+/// What one control plane keeps. AWS's defaults are lower (600 APIs; 300 resources, 10 authorizers
+/// per API) and raised on request; these only bound the memory of one region.
+pub const REST_APIS_KEPT_MAX: usize = 10_000;
+pub const RESOURCES_KEPT_MAX: usize = 20_000;
+pub const MODELS_KEPT_MAX: usize = 2_000;
+pub const AUTHORIZERS_KEPT_MAX: usize = 1_000;
+pub const REQUEST_VALIDATORS_KEPT_MAX: usize = 1_000;

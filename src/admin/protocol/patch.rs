@@ -48,10 +48,21 @@ pub struct PatchOperation {
 }
 
 impl PatchOperation {
-    /// The pointer's segments, unescaped.
+    /// The pointer's segments, unescaped; none when it is no pointer.
     pub fn segments(&self) -> Vec<String> {
-        let path = self.path.as_deref().unwrap_or_default();
-        path.split('/').skip(1).map(unescape).collect()
+        let path = self.path.as_deref().and_then(|path| path.strip_prefix('/'));
+        path.into_iter().flat_map(|path| path.split('/')).map(unescape).collect()
+    }
+
+    /// The last segment, unescaped: the key of an operation on a map's entry.
+    pub fn key(&self) -> String {
+        self.segments().pop().unwrap_or_default()
+    }
+
+    /// The refusal of a path (recorded).
+    pub fn invalid_path(&self) -> ApiError {
+        let path = self.path.as_deref().unwrap_or("null");
+        ApiError::bad_request(format!("Invalid patch path {path}"))
     }
 
     pub fn value(&self) -> &str {
@@ -96,7 +107,7 @@ fn operation(sent: &Value) -> Result<PatchOperation, ApiError> {
 pub enum Wording {
     /// Resource, Model, RequestValidator, DocumentationPart, ApiKey: lists what would do.
     Listing,
-    /// RestApi, Method, MethodResponse, GatewayResponse.
+    /// RestApi, Method, MethodResponse, GatewayResponse; also where nothing is recorded.
     Bare,
 }
 
@@ -119,6 +130,8 @@ pub enum Apply {
     Boolean,
     /// An entry of the map the path's first segment names, its key the second segment.
     MapText,
+    /// The same; a null or empty value is kept as null (recorded).
+    MapTemplate,
     MapBoolean,
     /// Adds to or removes from the list the path's first segment names.
     ListItem,
@@ -175,10 +188,11 @@ fn apply_one(
             let (target, member) = member_of(body, segments);
             target.insert(member, Value::from(operation.value().eq_ignore_ascii_case("true")));
         }
-        Apply::MapText | Apply::MapBoolean => {
+        Apply::MapText | Apply::MapTemplate | Apply::MapBoolean => {
             let key = segments.get(1).cloned().unwrap_or_default();
             let value = match rule.apply {
                 Apply::MapBoolean => Value::from(operation.value().eq_ignore_ascii_case("true")),
+                Apply::MapTemplate if operation.value().is_empty() => Value::Null,
                 _ => Value::from(operation.value()),
             };
             let entries = object(body, &name);
@@ -229,7 +243,7 @@ pub fn object<'a>(body: &'a mut Body, name: &str) -> &'a mut Body {
 fn unknown_path(operation: &PatchOperation, rules: &[Rule], wording: Wording) -> ApiError {
     let path = operation.path.as_deref().unwrap_or("null");
     match wording {
-        Wording::Bare => ApiError::bad_request(format!("Invalid patch path {path}")),
+        Wording::Bare => operation.invalid_path(),
         Wording::Listing => listing(operation, path, rules),
     }
 }
@@ -237,6 +251,10 @@ fn unknown_path(operation: &PatchOperation, rules: &[Rule], wording: Wording) ->
 fn wrong_op(operation: &PatchOperation, rule: &Rule, rules: &[Rule], wording: Wording) -> ApiError {
     match wording {
         Wording::Listing => listing(operation, operation.path.as_deref().unwrap_or("null"), rules),
+        // Recorded for endpoint types; taken for all that can be added, removed and replaced.
+        Wording::Bare if rule.ops == [Op::Add, Op::Remove, Op::Replace] => ApiError::bad_request(
+            "Invalid patch operation specified. Must be 'add'|'remove'|'replace'",
+        ),
         Wording::Bare => {
             let ops: Vec<&str> = rule.ops.iter().map(|op| op.as_str()).collect();
             ApiError::bad_request(format!(

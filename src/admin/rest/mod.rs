@@ -11,32 +11,50 @@ use crate::admin::protocol::operation::Operations;
 pub mod account;
 pub mod api_key_import;
 pub mod api_keys;
+pub mod apis;
+pub mod authorizers;
 pub mod base_path_mappings;
 pub mod caches;
 pub mod canary;
 pub mod client_certificates;
+mod cloning;
 pub mod definition;
 pub mod deployments;
-mod documentation_location;
 pub mod documentation;
+mod documentation_location;
 pub mod documentation_versions;
 pub mod domain_access;
 mod domain_certificate;
 mod domain_name_patch;
 pub mod domain_names;
 pub mod export;
+mod expressions;
+pub mod gateway_responses;
 pub mod import;
+pub mod integration_responses;
+pub mod integrations;
+pub mod method_responses;
+pub mod methods;
+mod model_template;
+pub mod models;
+mod policies;
+pub mod resources;
 pub mod sdk_types;
+mod shared;
 pub mod stage_settings;
 pub mod stages;
 mod support;
+pub mod tags;
 pub mod test_invoke;
 pub mod usage;
 pub mod usage_plan_keys;
 mod usage_plan_patch;
 pub mod usage_plans;
+pub mod validators;
 pub mod vpc_links;
 
+#[cfg(test)]
+mod harness;
 #[cfg(test)]
 mod stage_world;
 #[cfg(test)]
@@ -47,6 +65,8 @@ pub const OPERATIONS: &[Operations] = &[
     account::OPERATIONS,
     api_key_import::OPERATIONS,
     api_keys::OPERATIONS,
+    apis::OPERATIONS,
+    authorizers::OPERATIONS,
     base_path_mappings::OPERATIONS,
     caches::OPERATIONS,
     client_certificates::OPERATIONS,
@@ -56,12 +76,21 @@ pub const OPERATIONS: &[Operations] = &[
     domain_access::OPERATIONS,
     domain_names::OPERATIONS,
     export::OPERATIONS,
+    gateway_responses::OPERATIONS,
     import::OPERATIONS,
+    integration_responses::OPERATIONS,
+    integrations::OPERATIONS,
+    method_responses::OPERATIONS,
+    methods::OPERATIONS,
+    models::OPERATIONS,
+    resources::OPERATIONS,
     sdk_types::OPERATIONS,
     stages::OPERATIONS,
+    tags::OPERATIONS,
     test_invoke::OPERATIONS,
     usage::OPERATIONS,
     usage_plan_keys::OPERATIONS,
     usage_plans::OPERATIONS,
+    validators::OPERATIONS,
     vpc_links::OPERATIONS,
 ];

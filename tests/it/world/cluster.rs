@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::RootCertStore;
@@ -32,7 +32,7 @@ use tidegate::node::config::NodeConfig;
 use tidegate::node::identity::{Authorities, Identity};
 use tidegate::node::{self, Environment, Node};
 use tidegate::topology::{self, Overrides, Topology};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::sleep;
 
 use super::backend::Backend;

@@ -1,0 +1,312 @@
+//! Integrations: what answers a method.
+//!
+//! AWS: API Gateway API Reference, "PutIntegration", "UpdateIntegration"; Developer Guide,
+//! "Integrations for REST APIs in API Gateway".
+
+use serde_json::Value;
+
+use crate::admin::protocol::error::ApiError;
+use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
+use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::rest::expressions;
+use crate::admin::rest::methods::{Place, touches};
+use crate::admin::rest::shared::{copy, entries, nothing, text};
+use crate::model::quotas;
+use crate::store::control::Body;
+
+pub const OPERATIONS: Operations = &[
+    ("PutIntegration", put_integration),
+    ("GetIntegration", get_integration),
+    ("UpdateIntegration", update_integration),
+    ("DeleteIntegration", delete_integration),
+];
+
+fn put_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
+    let mut place = Place::find(context, input)?;
+    let resource_id = place.resource_id().to_owned();
+    let method = place.method()?;
+    let mut body = Body::new();
+    copy(
+        &input.body,
+        &mut body,
+        &[
+            "type",
+            "httpMethod",
+            "uri",
+            "connectionType",
+            "connectionId",
+            "credentials",
+            "requestParameters",
+            "requestTemplates",
+            "passthroughBehavior",
+            "contentHandling",
+            "timeoutInMillis",
+            "cacheNamespace",
+            "cacheKeyParameters",
+            "tlsConfig",
+            "responseTransferMode",
+            "integrationTarget",
+        ],
+    );
+    for name in ["httpMethod", "uri", "credentials", "connectionId"] {
+        if text(&body, name) == Some("") {
+            body.shift_remove(name);
+        }
+    }
+    null_templates(&mut body, "requestTemplates");
+    complete(&mut body, &resource_id);
+    check(&body)?;
+    method.insert("methodIntegration".to_owned(), Value::Object(body.clone()));
+    place.save(context.txn);
+    Ok(Outcome::Body(body))
+}
+
+/// An empty template is kept and shown as null (recorded).
+pub(crate) fn null_templates(body: &mut Body, name: &str) {
+    let templates = body.get_mut(name).and_then(Value::as_object_mut);
+    for template in templates.into_iter().flat_map(|templates| templates.values_mut()) {
+        if template.as_str() == Some("") {
+            *template = Value::Null;
+        }
+    }
+}
+
+/// Recorded defaults. The internet as connection is shown for HTTP only.
+fn complete(body: &mut Body, resource_id: &str) {
+    let over_http = matches!(text(body, "type"), Some("HTTP" | "HTTP_PROXY"));
+    if over_http {
+        body.entry("connectionType").or_insert_with(|| Value::from("INTERNET"));
+    } else if text(body, "connectionType") == Some("INTERNET") {
+        body.shift_remove("connectionType");
+    }
+    body.entry("passthroughBehavior").or_insert_with(|| Value::from("WHEN_NO_MATCH"));
+    body.entry("timeoutInMillis").or_insert_with(|| {
+        Value::from(u64::try_from(quotas::INTEGRATION_TIMEOUT_MAX.as_millis()).unwrap_or(u64::MAX))
+    });
+    body.entry("cacheNamespace").or_insert_with(|| Value::from(resource_id));
+    body.entry("cacheKeyParameters").or_insert_with(|| Value::Array(Vec::new()));
+}
+
+fn check(body: &Body) -> Result<(), ApiError> {
+    let kind = text(body, "type").unwrap_or_default();
+    if kind != "MOCK" {
+        if text(body, "httpMethod").is_none() {
+            return Err(ApiError::bad_request(
+                "Enumeration value for HttpMethod must be non-empty",
+            ));
+        }
+        check_uri(kind, body)?;
+    }
+    check_http_method(body)?;
+    check_passthrough(body)?;
+    check_connection(kind, body)?;
+    check_streaming(kind, body)?;
+    check_timeout(body)?;
+    check_templates(body, "requestTemplates")?;
+    expressions::check_request_mappings(body)
+}
+
+fn check_http_method(body: &Body) -> Result<(), ApiError> {
+    const VERBS: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "ANY"];
+    match text(body, "httpMethod") {
+        Some(verb) if !VERBS.contains(&verb) => Err(ApiError::bad_request(format!(
+            "Invalid HttpMethod specified. Valid options are {}",
+            VERBS.join(",")
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn check_uri(kind: &str, body: &Body) -> Result<(), ApiError> {
+    let uri = text(body, "uri").unwrap_or_default();
+    if matches!(kind, "HTTP" | "HTTP_PROXY") {
+        let rest = uri.strip_prefix("https://").or_else(|| uri.strip_prefix("http://"));
+        let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+        if host.is_empty() || uri.contains(char::is_whitespace) {
+            return Err(ApiError::bad_request("Invalid HTTP endpoint specified for URI"));
+        }
+        return Ok(());
+    }
+    check_arn(kind, uri, text(body, "credentials"))
+}
+
+/// `arn:{partition}:apigateway:{region}:{subdomain.}{service}:{path|action}/{…}`.
+fn check_arn(kind: &str, uri: &str, credentials: Option<&str>) -> Result<(), ApiError> {
+    let parts: Vec<&str> = uri.splitn(6, ':').collect();
+    let ["arn", _, owner, _, service, target] = parts.as_slice() else {
+        return Err(ApiError::bad_request("Invalid ARN specified in the request"));
+    };
+    let acts = target.starts_with("path/") || target.starts_with("action/");
+    if *owner != "apigateway" || !acts {
+        return Err(ApiError::bad_request("AWS ARN for integration must contain path or action"));
+    }
+    let service = service.rsplit('.').next().unwrap_or_default();
+    if kind == "AWS_PROXY" && !matches!(service, "lambda" | "firehose") {
+        return Err(ApiError::bad_request(
+            "Integrations of type 'AWS_PROXY' currently only supports Lambda function and Firehose \
+             stream invocations.",
+        ));
+    }
+    // Lambda functions may give the permission themselves.
+    if service != "lambda" && credentials.is_none() {
+        return Err(ApiError::bad_request("Role ARN must be specified for AWS integrations"));
+    }
+    Ok(())
+}
+
+fn check_passthrough(body: &Body) -> Result<(), ApiError> {
+    match text(body, "passthroughBehavior") {
+        None | Some("WHEN_NO_MATCH" | "WHEN_NO_TEMPLATES" | "NEVER") => Ok(()),
+        Some(_) => Err(ApiError::bad_request(
+            "Invalid passthrough behavior specified. Valid options are \
+             WHEN_NO_MATCH,WHEN_NO_TEMPLATES,NEVER",
+        )),
+    }
+}
+
+fn check_connection(kind: &str, body: &Body) -> Result<(), ApiError> {
+    match text(body, "connectionType") {
+        None | Some("INTERNET") => Ok(()),
+        Some("VPC_LINK") if !matches!(kind, "HTTP" | "HTTP_PROXY") => Err(ApiError::bad_request(
+            "Connection type VPC_LINK is only supported for HTTP and HTTP_PROXY integrations",
+        )),
+        Some("VPC_LINK") if text(body, "connectionId").is_none() => Err(ApiError::bad_request(
+            "Connection ID must be specified for connection type VPC_LINK",
+        )),
+        Some("VPC_LINK") => Ok(()),
+        Some(_) => Err(ApiError::bad_request(
+            "Invalid connection type specified. Valid options are INTERNET,VPC_LINK",
+        )),
+    }
+}
+
+fn check_streaming(kind: &str, body: &Body) -> Result<(), ApiError> {
+    match text(body, "responseTransferMode") {
+        None | Some("BUFFERED") => Ok(()),
+        Some("STREAM") if matches!(kind, "HTTP_PROXY" | "AWS_PROXY") => Ok(()),
+        Some("STREAM") => Err(ApiError::bad_request(
+            "Response transfer mode STREAM is only supported for HTTP_PROXY and AWS_PROXY \
+             integrations",
+        )),
+        Some(_) => Err(ApiError::bad_request(
+            "Invalid response transfer mode specified. Valid options are BUFFERED,STREAM",
+        )),
+    }
+}
+
+fn check_timeout(body: &Body) -> Result<(), ApiError> {
+    let streams = text(body, "responseTransferMode") == Some("STREAM");
+    let longest =
+        if streams { quotas::STREAMING_TIMEOUT_MAX } else { quotas::INTEGRATION_TIMEOUT_MAX };
+    let (shortest, longest) = (quotas::INTEGRATION_TIMEOUT_MIN.as_millis(), longest.as_millis());
+    let asked = body.get("timeoutInMillis").and_then(Value::as_u64).map(u128::from);
+    if asked.is_some_and(|asked| (shortest..=longest).contains(&asked)) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!("Timeout should be between {shortest} ms and {longest} ms")))
+}
+
+/// The map from content types to templates under a name.
+pub(crate) fn check_templates(body: &Body, name: &str) -> Result<(), ApiError> {
+    expressions::check_content_types(body, name)?;
+    if entries(body, name).any(|(_, template)| template.len() > quotas::TEMPLATE_BYTES_MAX) {
+        return Err(ApiError::bad_request(format!(
+            "Mapping template exceeds {} bytes in {name}",
+            quotas::TEMPLATE_BYTES_MAX
+        )));
+    }
+    Ok(())
+}
+
+fn get_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
+    let mut place = Place::find(context, input)?;
+    Ok(Outcome::Body(std::mem::take(place.integration()?)))
+}
+
+const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
+const REPLACE: &[Op] = &[Op::Replace];
+
+const RULES: &[Rule] = &[
+    Rule { path: "/cacheKeyParameters", ops: ANY, apply: Apply::ListItem },
+    Rule { path: "/cacheKeyParameters/{}", ops: ANY, apply: Apply::ListItem },
+    Rule { path: "/cacheNamespace", ops: REPLACE, apply: Apply::TextOrNothing },
+    Rule { path: "/connectionId", ops: REPLACE, apply: Apply::TextOrNothing },
+    Rule { path: "/connectionType", ops: REPLACE, apply: Apply::TextOrNothing },
+    Rule { path: "/contentHandling", ops: REPLACE, apply: Apply::Custom(patch_content_handling) },
+    Rule { path: "/credentials", ops: REPLACE, apply: Apply::TextOrNothing },
+    Rule { path: "/httpMethod", ops: REPLACE, apply: Apply::Custom(patch_endpoint) },
+    Rule { path: "/integrationTarget", ops: REPLACE, apply: Apply::TextOrNothing },
+    Rule { path: "/passthroughBehavior", ops: REPLACE, apply: Apply::TextOrNothing },
+    Rule { path: "/requestParameters/{}", ops: ANY, apply: Apply::MapText },
+    Rule { path: "/requestTemplates/{}", ops: ANY, apply: Apply::MapTemplate },
+    Rule { path: "/responseTransferMode", ops: REPLACE, apply: Apply::TextOrNothing },
+    Rule { path: "/timeoutInMillis", ops: REPLACE, apply: Apply::Custom(patch_timeout) },
+    Rule { path: "/tlsConfig/insecureSkipVerification", ops: REPLACE, apply: Apply::Boolean },
+    Rule { path: "/uri", ops: REPLACE, apply: Apply::Custom(patch_endpoint) },
+];
+
+fn update_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
+    let mut place = Place::find(context, input)?;
+    let resource_id = place.resource_id().to_owned();
+    let body = place.integration()?;
+    let operations = patch::read(input)?;
+    patch::apply(body, &operations, RULES, Wording::Bare)?;
+    complete(body, &resource_id);
+    // What an import brought is not judged by what a call did not touch.
+    if operations.iter().any(|operation| !touches(operation, "/cache")) {
+        check(body)?;
+    }
+    let answer = body.clone();
+    place.save(context.txn);
+    Ok(Outcome::Body(answer))
+}
+
+/// `/uri` and `/httpMethod`: a mock has neither.
+fn patch_endpoint(body: &mut Body, operation: &PatchOperation) -> Result<(), ApiError> {
+    if text(body, "type") == Some("MOCK") {
+        return Err(operation.invalid_path());
+    }
+    body.insert(operation.key(), Value::from(operation.value()));
+    Ok(())
+}
+
+/// Of integrations and their responses; empty passes the body on as it is.
+pub(crate) fn patch_content_handling(
+    body: &mut Body,
+    operation: &PatchOperation,
+) -> Result<(), ApiError> {
+    match operation.value() {
+        "" => {
+            body.shift_remove("contentHandling");
+        }
+        known @ ("CONVERT_TO_BINARY" | "CONVERT_TO_TEXT") => {
+            body.insert("contentHandling".to_owned(), Value::from(known));
+        }
+        _ => {
+            return Err(ApiError::bad_request(
+                "Invalid content handling specified. Valid options are \
+                 CONVERT_TO_BINARY,CONVERT_TO_TEXT",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Text that is no number becomes one that is refused.
+fn patch_timeout(body: &mut Body, operation: &PatchOperation) -> Result<(), ApiError> {
+    let asked: u64 = operation.value().parse().unwrap_or(0);
+    body.insert("timeoutInMillis".to_owned(), Value::from(asked));
+    Ok(())
+}
+
+fn delete_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
+    let mut place = Place::find(context, input)?;
+    place.integration()?;
+    place.method()?.shift_remove("methodIntegration");
+    place.save(context.txn);
+    Ok(nothing())
+}
+
+#[cfg(test)]
+#[path = "integrations_tests.rs"]
+mod tests;
