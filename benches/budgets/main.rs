@@ -98,7 +98,7 @@ fn publish_one_change(bencher: Bencher<'_, '_>, apis: usize) {
 }
 
 /// The only stage changed, with as many resources as we allow an API at the most.
-#[divan::bench(args = [300, 10_000])]
+#[divan::bench(args = [300, 10_000], sample_count = 20)]
 fn publish_large_api(bencher: Bencher<'_, '_>, resources: usize) {
     let runtime = runtime();
     let mut region = control::Region::new(&runtime, 1, resources);
@@ -106,7 +106,7 @@ fn publish_large_api(bencher: Bencher<'_, '_>, resources: usize) {
 }
 
 /// The judgement whether a definition can be served, as CreateDeployment asks for it.
-#[divan::bench(args = [300, 10_000])]
+#[divan::bench(args = [300, 10_000], sample_count = 20)]
 fn read_definition(bencher: Bencher<'_, '_>, resources: usize) {
     let definition = control::definition("api0000000", resources);
     bencher.bench_local(|| control::read(black_box(&definition)));
