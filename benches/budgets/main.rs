@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up should stop")]
 
+mod control;
 mod gateway;
 mod tunnel;
 
@@ -86,4 +87,27 @@ fn tunnel_round_trip(bencher: Bencher<'_, '_>) {
     let pair = tunnel::Pair::new(&runtime);
     assert_eq!(runtime.block_on(pair.call()).len(), 1024);
     bencher.bench_local(|| runtime.block_on(pair.call()));
+}
+
+/// One stage of 1,000 APIs changed: from the state to the snapshot in force.
+#[divan::bench(args = [10, 1_000])]
+fn publish_one_change(bencher: Bencher<'_, '_>, apis: usize) {
+    let runtime = runtime();
+    let mut region = control::Region::new(&runtime, apis, 10);
+    bencher.bench_local(|| assert_eq!(region.change_one(), 1));
+}
+
+/// The only stage changed, with as many resources as we allow an API at the most.
+#[divan::bench(args = [300, 10_000], sample_count = 20)]
+fn publish_large_api(bencher: Bencher<'_, '_>, resources: usize) {
+    let runtime = runtime();
+    let mut region = control::Region::new(&runtime, 1, resources);
+    bencher.bench_local(|| assert_eq!(region.change_one(), 1));
+}
+
+/// The judgement whether a definition can be served, as CreateDeployment asks for it.
+#[divan::bench(args = [300, 10_000], sample_count = 20)]
+fn read_definition(bencher: Bencher<'_, '_>, resources: usize) {
+    let definition = control::definition("api0000000", resources);
+    bencher.bench_local(|| control::read(black_box(&definition)));
 }

@@ -111,8 +111,8 @@ fn a_definition_becomes_the_models_api() {
     assert_eq!((resource.id.as_str(), resource.path.as_str()), ("res001", "/pets/{id}"));
     let method = &resource.methods[0];
     assert_eq!(method.operation_name.as_deref(), Some("getPet"));
-    assert_eq!(method.request_parameters["method.request.path.id"], true);
-    assert_eq!(method.request_parameters["method.request.querystring.q"], false);
+    assert!(method.request_parameters["method.request.path.id"]);
+    assert!(!method.request_parameters["method.request.querystring.q"]);
     let integration = &method.integration;
     assert_eq!(integration.kind, IntegrationKind::Mock);
     assert_eq!(integration.mock_status, Some(204));
