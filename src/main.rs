@@ -14,20 +14,23 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tidegate::admin::client::Client;
 use tidegate::admin::http::PurgeRequest;
-use tidegate::cli::{self, AdminDoor, CaCommand, CaPlace, Command};
+use tidegate::admin::iam::users::{self, IamError, NewKey};
+use tidegate::cli::{self, AdminDoor, CaCommand, CaPlace, Command, IamCommand, Place};
 use tidegate::model::ids::{ApiId, StageName};
 use tidegate::model::problem::Problems;
 use tidegate::net::ca::PUBLIC_CA_CERTIFICATE;
 use tidegate::net::clock::Clock;
 use tidegate::net::socket::{Machine, Network};
+use tidegate::net::tasks::Tasks;
 use tidegate::node::config::NodeConfig;
 use tidegate::node::identity::{self, Authorities, Identity};
 use tidegate::node::{self, Environment, Node, StartError};
-use tidegate::store::control;
+use tidegate::store::control::{self, ControlStore, Txn};
 use tidegate::telemetry::logs;
 use tidegate::topology::{self, Overrides, Topology};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -98,6 +101,9 @@ fn run(command: Command) -> Result<(), Failure> {
             if !up.apis.is_empty() {
                 topology.region.apis = topology::apis_from_documents(&up.apis, &topology)?;
             }
+            if up.open_admin {
+                open_admin(&mut topology)?;
+            }
             serve_all(&topology, up.place.data.as_deref())
         }
         Command::Node(wanted) => {
@@ -138,6 +144,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Backup(wanted) => back_up(&wanted),
+        Command::Iam(iam) => manage(iam.command),
         Command::Ca(ca) => match ca.command {
             CaCommand::Init(place) => init_ca(&place),
             CaCommand::Issue { node, place } => issue(&node, &place),
@@ -302,6 +309,9 @@ async fn announce(nodes: &[Node], ca: Option<&Path>) {
         };
         println!("{} {}: {state}{}", node.role(), node.name(), node.doors());
     }
+    if let Some(key) = region.and_then(|region| region.first_key.as_ref()) {
+        print_key(key);
+    }
     for line in nodes.iter().flat_map(|node| node.api_lines(ca)) {
         println!("{line}");
     }
@@ -357,6 +367,120 @@ fn issue(name: &str, place: &CaPlace) -> Result<(), Failure> {
     }
     println!("and, for its own clients there: {}", path(PUBLIC_CA_CERTIFICATE.to_owned()));
     Ok(())
+}
+
+// ---- users of the control plane
+
+/// Lets everybody in, where everybody is on this machine.
+fn open_admin(topology: &mut Topology) -> Result<(), Failure> {
+    let listen = topology.region.common.admin.listen;
+    if !listen.ip().is_loopback() {
+        return Err(Failure::Configuration(format!(
+            "--open-admin: the region's admin listener is {listen}, which other machines can \
+             reach; use it with a loopback address only"
+        )));
+    }
+    topology.region.open_admin = true;
+    let (red, plain) = match std::env::var_os("NO_COLOR") {
+        Some(_) => ("", ""),
+        None => ("\x1b[31m", "\x1b[0m"),
+    };
+    eprintln!(
+        "{red}--open-admin: http://{listen} accepts any credentials, and none. Everybody on this \
+         machine can change every API.{plain}"
+    );
+    Ok(())
+}
+
+fn manage(command: IamCommand) -> Result<(), Failure> {
+    let now = Clock::system().now();
+    match command {
+        IamCommand::List { json, place } => {
+            let found = with_store(&place, |txn| Ok(users::list(txn)))?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&found).map_err(other)?);
+            } else {
+                print!("{}", users::table(&found));
+            }
+        }
+        IamCommand::CreateUser { user, place } => {
+            let name = user.clone();
+            with_store(&place, move |txn| users::create_user(txn, &name, now))?;
+            println!("user {user} is there; `tidegate iam attach-policy` lets it do something");
+        }
+        IamCommand::DeleteUser { user, place } => {
+            let name = user.clone();
+            with_store(&place, move |txn| users::delete_user(txn, &name))?;
+            println!("user {user} is gone, with its keys and policies");
+        }
+        IamCommand::CreateKey { user, access_key_id, secret_file, place } => {
+            let given = match (access_key_id, secret_file) {
+                (Some(id), Some(file)) => {
+                    let secret = std::fs::read_to_string(&file)
+                        .map_err(|err| other(format!("{}: {err}", file.display())))?;
+                    Some((id, Zeroizing::new(secret.trim_end().to_owned())))
+                }
+                _ => None,
+            };
+            let key = with_store(&place, move |txn| match &given {
+                Some((id, secret)) => users::take_key(txn, &user, id, secret, now),
+                None => users::create_key(txn, &user, now),
+            })?;
+            print_key(&key);
+        }
+        IamCommand::DeleteKey { access_key_id, place } => {
+            let id = access_key_id.clone();
+            with_store(&place, move |txn| users::delete_key(txn, &id))?;
+            println!("access key {access_key_id} opens nothing any more");
+        }
+        IamCommand::AttachPolicy { user, policy, file, place } => {
+            let read = |file: PathBuf| {
+                std::fs::read_to_string(&file)
+                    .map_err(|err| other(format!("{}: {err}", file.display())))
+            };
+            let document = file.map(read).transpose()?;
+            let (name, known) = (user.clone(), policy.clone());
+            with_store(&place, move |txn| {
+                users::attach_policy(txn, &name, &known, document.as_deref())
+            })?;
+            println!("user {user} has policy {policy}");
+        }
+        IamCommand::DetachPolicy { user, policy, place } => {
+            let (name, known) = (user.clone(), policy.clone());
+            with_store(&place, move |txn| users::detach_policy(txn, &name, &known))?;
+            println!("user {user} has policy {policy} no more");
+        }
+    }
+    Ok(())
+}
+
+/// One change of the region's store, whether the region runs or not.
+fn with_store<T: Send + 'static>(
+    place: &Place,
+    work: impl FnMut(&mut Txn) -> Result<T, IamError> + Send + 'static,
+) -> Result<T, Failure> {
+    let overrides = Overrides { data: place.data.clone(), port_base: None };
+    let topology = read_topology(place.topology.as_deref(), &overrides)?;
+    let region = &topology.region;
+    std::fs::create_dir_all(&region.common.data).map_err(other)?;
+    let config = region.store.clone().control(0);
+    let runtime = control_runtime()?;
+    runtime.block_on(async {
+        let tasks = Tasks::new(runtime.handle().clone());
+        let store = ControlStore::open(config, Clock::system(), tasks.clone()).await;
+        let store = store.map_err(other)?;
+        let done = store.transact(work).await;
+        tasks.stopped().cancel();
+        tasks.ended().await;
+        done.map_err(other)?.map(|committed| committed.value).map_err(other)
+    })
+}
+
+/// The only time a secret is shown.
+fn print_key(key: &NewKey) {
+    println!("access key of user {}; the secret is shown this once:", key.user);
+    println!("  export AWS_ACCESS_KEY_ID={}", key.access_key_id);
+    println!("  export AWS_SECRET_ACCESS_KEY={}", key.secret_access_key.as_str());
 }
 
 // ---- questions to a running node

@@ -214,6 +214,20 @@ pub fn list(txn: &Txn) -> Value {
     json!({ "users": users.collect::<Vec<_>>() })
 }
 
+/// The same for people: a line per user, key and policy.
+pub fn table(list: &Value) -> String {
+    let mut text = String::new();
+    for user in list["users"].as_array().into_iter().flatten() {
+        text.push_str(&format!("{}\n", user["userName"].as_str().unwrap_or_default()));
+        for (what, member) in [("key", "accessKeys"), ("policy", "policies")] {
+            for name in user[member].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                text.push_str(&format!("  {what} {name}\n"));
+            }
+        }
+    }
+    if text.is_empty() { "no users yet; the region's first start makes one\n".to_owned() } else { text }
+}
+
 fn keys_of(txn: &Txn, user: &str) -> Vec<String> {
     txn.list(Kind::AccessKey, "")
         .into_iter()
