@@ -46,7 +46,6 @@ pub(super) struct Foundation {
     pub(super) purge_log: Arc<Mutex<PurgeLog>>,
     pub(super) instance: Uuid,
     pub(super) purges: Purges,
-    pub(super) parts: Parts,
     pub(super) site: Arc<Site>,
 }
 
@@ -65,7 +64,6 @@ pub(super) struct Core {
     pub(super) gossip: Gossip,
     pub(super) identity: Identity,
     pub(super) purge_log: Arc<Mutex<PurgeLog>>,
-    pub(super) parts: Parts,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_logs: AccessLogs,
     /// By listener: `public`, `private`, `plain`.
