@@ -215,4 +215,6 @@ fn unbuilt(at: &At<'_>, what: &str) {
 }
 
 #[cfg(test)]
+pub(in crate::admin) mod testing;
+#[cfg(test)]
 mod tests;

@@ -215,7 +215,8 @@ fn integration_of(
     written.insert("type".to_owned(), json!(kind.to_ascii_lowercase()));
     let http_method = text(integration, "httpMethod");
     // A mock has a method only because an import gives it one.
-    if !http_method.is_empty() && !(kind == "MOCK" && http_method == verb) {
+    let is_given = kind == "MOCK" && http_method == verb;
+    if !http_method.is_empty() && !is_given {
         written.insert("httpMethod".to_owned(), json!(http_method));
     }
     for key in COPIED {

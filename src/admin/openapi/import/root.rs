@@ -127,6 +127,10 @@ impl<'a> Reader<'a> {
         let mut known: Vec<&str> = ROOT_KEYS.to_vec();
         known.push("security");
         self.warn_unknown(&self.root, &known);
+        if let Some(components) = self.root.get("components") {
+            // Kept where an operation refers to them.
+            self.claim(&components, "x-amazon-apigateway-integrations");
+        }
         self.read_models();
         let validators = self.validators();
         let names: Vec<&str> =
