@@ -7,4 +7,8 @@ pub mod export;
 pub mod import;
 
 /// Every operation of v1 that is built.
-pub const OPERATIONS: &[Operations] = &[export::OPERATIONS, import::OPERATIONS];
+pub const OPERATIONS: &[Operations] = &[
+    // One in a line.
+    export::OPERATIONS,
+    import::OPERATIONS,
+];
