@@ -46,6 +46,7 @@ pub(super) struct Foundation {
     pub(super) purge_log: Arc<Mutex<PurgeLog>>,
     pub(super) instance: Uuid,
     pub(super) purges: Purges,
+    pub(super) parts: Parts,
     pub(super) site: Arc<Site>,
 }
 
@@ -235,7 +236,6 @@ impl Foundation {
             gossip,
             identity: self.identity,
             purge_log: self.purge_log,
-            parts: self.parts,
             metrics: self.metrics,
             access_logs: self.access_logs,
             listeners,

@@ -98,11 +98,9 @@ fn settings(api: &mut Body, definition: &Map<String, Value>, mode: Mode) {
         match (key.as_str(), api.get_mut(key)) {
             // Recorded: merging appends.
             ("binaryMediaTypes", Some(Value::Array(known))) => {
-                for item in value.as_array().into_iter().flatten() {
-                    if !known.contains(item) {
-                        known.push(item.clone());
-                    }
-                }
+                let there: HashSet<Value> = known.iter().cloned().collect();
+                let new = value.as_array().into_iter().flatten();
+                known.extend(new.filter(|item| !there.contains(*item)).cloned());
             }
             (
                 "endpointConfiguration" | "tags" | "tidegateExtensions",

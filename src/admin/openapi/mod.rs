@@ -11,6 +11,9 @@
 //! `$ref` is followed within the document only, for parameters and responses. A base path is left
 //! out of the resource tree, which is AWS's default (`basepath=ignore`).
 //!
+//! The control plane reads and writes documents by other means, which refuse nothing that AWS
+//! takes: [`import`], [`apply`] and [`export`].
+//!
 //! AWS: API Gateway Developer Guide, "Develop REST APIs using OpenAPI in API Gateway" and
 //! "OpenAPI extensions for API Gateway".
 
@@ -217,5 +220,7 @@ fn unbuilt(at: &At<'_>, what: &str) {
     );
 }
 
+#[cfg(test)]
+pub(in crate::admin) mod testing;
 #[cfg(test)]
 mod tests;

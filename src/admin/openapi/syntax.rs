@@ -201,7 +201,33 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Reads YAML on a stack of its own: the reader takes one frame after the other for each level of
+/// nesting, in a debug build some 2 to 4 MiB for [`DEPTH_MAX`] levels, and callers' threads may
+/// have less. An overflow would end the process.
 fn yaml(text: &str, findings: &Findings) -> Option<Node> {
+    /// Reserved, not used, unless a document is as deep as it may be.
+    const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+    let read = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new()
+            .name("yaml".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || yaml_tree(text))
+            .map_err(|err| ((0, 0), format!("the document cannot be read now: {err}")))?;
+        let failed = |_| ((0, 0), "not valid YAML: reading it failed".to_owned());
+        reader.join().map_err(failed)?
+    });
+    match read {
+        Ok(node) => Some(node),
+        Err((place, message)) => {
+            findings.add(place, "", message, None);
+            None
+        }
+    }
+}
+
+/// The tree, or what is wrong and where.
+fn yaml_tree(text: &str) -> Result<Node, ((u32, u32), String)> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_nodes: NODES_MAX,
@@ -217,7 +243,7 @@ fn yaml(text: &str, findings: &Findings) -> Option<Node> {
         with_snippet: false,
     };
     match serde_saphyr::from_str_with_options::<Marked>(text, options) {
-        Ok(Marked(node)) => Some(node),
+        Ok(Marked(node)) => Ok(node),
         Err(err) => {
             let place = err.location().map_or((0, 0), |at| mark_of(at.line(), at.column()));
             let said = err.to_string();
@@ -231,8 +257,7 @@ fn yaml(text: &str, findings: &Findings) -> Option<Node> {
             {
                 message = tail;
             }
-            findings.add(place, "", format!("not valid YAML: {message}"), None);
-            None
+            Err((place, format!("not valid YAML: {message}")))
         }
     }
 }

@@ -519,6 +519,15 @@ fn broken_text_is_refused_with_its_place() {
     assert!(read("f", &long, &options()).unwrap_err().to_string().contains("longer than"));
 }
 
+/// A debug build takes more stack for the deepest document than a thread usually has.
+#[test]
+fn the_deepest_yaml_fits_any_thread() {
+    let deep = format!("{}x", "- ".repeat(5_000));
+    let small = std::thread::Builder::new().stack_size(256 * 1024);
+    let read = small.spawn(move || bad(&deep)).unwrap().join().unwrap();
+    assert!(read[0].contains("YAML"), "{read:?}");
+}
+
 #[test]
 fn a_bomb_of_aliases_is_refused() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();

@@ -68,7 +68,7 @@ impl Exporter<'_> {
             operation.insert("security".to_owned(), Value::Array(security));
         }
         if self.extensions.integrations {
-            if let Some(name) = self.validator(text(method, "requestValidatorId")) {
+            if let Some(name) = self.schemes.validators.get(text(method, "requestValidatorId")) {
                 let key = "x-amazon-apigateway-request-validator".to_owned();
                 operation.insert(key, json!(name));
             }
@@ -184,9 +184,9 @@ impl Exporter<'_> {
 
     fn security(&self, method: &Map<String, Value>) -> Vec<Value> {
         let mut requirements = Vec::new();
-        if let Some(name) = self.schemes.authorizer(text(method, "authorizerId")) {
+        if let Some(name) = self.schemes.authorizers.get(text(method, "authorizerId")) {
             let scopes = method.get("authorizationScopes").cloned().unwrap_or_else(|| json!([]));
-            requirements.push(json!({ name: scopes }));
+            requirements.push(json!({ *name: scopes }));
         } else if text(method, "authorizationType") == "AWS_IAM" {
             let name: &str = &self.schemes.iam;
             requirements.push(json!({ name: [] }));
@@ -196,11 +196,6 @@ impl Exporter<'_> {
             requirements.push(json!({ name: [] }));
         }
         requirements
-    }
-
-    fn validator(&self, id: &str) -> Option<&str> {
-        let mut validators = super::list(self.deployed.definition, "requestValidators");
-        validators.find(|validator| text(validator, "id") == id).map(|found| text(found, "name"))
     }
 }
 
@@ -215,7 +210,8 @@ fn integration_of(
     written.insert("type".to_owned(), json!(kind.to_ascii_lowercase()));
     let http_method = text(integration, "httpMethod");
     // A mock has a method only because an import gives it one.
-    if !http_method.is_empty() && !(kind == "MOCK" && http_method == verb) {
+    let is_given = kind == "MOCK" && http_method == verb;
+    if !http_method.is_empty() && !is_given {
         written.insert("httpMethod".to_owned(), json!(http_method));
     }
     for key in COPIED {

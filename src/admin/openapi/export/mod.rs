@@ -11,6 +11,8 @@
 mod methods;
 mod yaml;
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value, json};
 
 use crate::admin::openapi::import::MODELS_URL;
@@ -78,34 +80,32 @@ struct Exporter<'a> {
     schemes: Schemes<'a>,
 }
 
-/// Names of security schemes.
+/// Names that methods have for what they refer to by id, and of the gateway's own schemes.
 struct Schemes<'a> {
-    /// By id.
-    authorizers: Vec<(&'a str, &'a Map<String, Value>)>,
+    authorizers: HashMap<&'a str, &'a str>,
+    validators: HashMap<&'a str, &'a str>,
     api_key: String,
     iam: String,
 }
 
 impl<'a> Schemes<'a> {
     fn new(deployed: &Deployed<'a>) -> Self {
-        let authorizers: Vec<_> = list(deployed.definition, "authorizers")
-            .map(|authorizer| (text(authorizer, "id"), authorizer))
-            .collect();
+        let names = |member: &str| -> HashMap<&'a str, &'a str> {
+            let found = list(deployed.definition, member);
+            found.map(|body| (text(body, "id"), text(body, "name"))).collect()
+        };
+        let authorizers = names("authorizers");
+        let taken: HashSet<&str> = authorizers.values().copied().collect();
         // A scheme of the gateway's own must not take an authorizer's name.
         let free = |wanted: &str| {
             let mut name = wanted.to_owned();
-            while authorizers.iter().any(|(_, authorizer)| text(authorizer, "name") == name) {
+            while taken.contains(name.as_str()) {
                 name.push('_');
             }
             name
         };
         let (api_key, iam) = (free("api_key"), free("sigv4"));
-        Self { authorizers, api_key, iam }
-    }
-
-    fn authorizer(&self, id: &str) -> Option<&'a str> {
-        let found = self.authorizers.iter().find(|(known, _)| *known == id);
-        found.map(|(_, authorizer)| text(authorizer, "name"))
+        Self { authorizers, validators: names("requestValidators"), api_key, iam }
     }
 }
 
@@ -243,7 +243,7 @@ impl Exporter<'_> {
     /// Resources with methods, and those that nothing else would make known.
     fn paths(&self) -> Result<Map<String, Value>, ExportError> {
         let resources: Vec<_> = list(self.deployed.definition, "resources").collect();
-        let parents: std::collections::HashSet<&str> = resources
+        let parents: HashSet<&str> = resources
             .iter()
             .filter_map(|resource| parent_of(text(resource, "path")))
             .map(|(parent, _)| parent)
@@ -340,7 +340,7 @@ impl Exporter<'_> {
             });
             schemes.insert(self.schemes.iam.clone(), scheme);
         }
-        for (_, authorizer) in &self.schemes.authorizers {
+        for authorizer in list(self.deployed.definition, "authorizers") {
             let scheme = self.authorizer_scheme(authorizer);
             schemes.insert(text(authorizer, "name").to_owned(), scheme);
         }

@@ -3,6 +3,8 @@
 //! AWS: API Gateway Developer Guide, "Methods for REST APIs"; OpenAPI 3.0.3, "Operation Object",
 //! "Parameter Object".
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json, json};
 
 use crate::admin::openapi::import::security::Access;
@@ -35,11 +37,11 @@ pub(super) struct Defaults<'v> {
     access: Access,
     validator: Option<String>,
     /// The names of the document's request validators.
-    validators: &'v [&'v str],
+    validators: &'v HashSet<&'v str>,
 }
 
 impl<'v> Defaults<'v> {
-    pub(super) fn read(reader: &Reader<'_>, validators: &'v [&'v str]) -> Self {
+    pub(super) fn read(reader: &Reader<'_>, validators: &'v HashSet<&'v str>) -> Self {
         let access = match reader.root.get("security") {
             Some(at) => reader.access(&at),
             None => Access::default(),
@@ -50,9 +52,9 @@ impl<'v> Defaults<'v> {
     }
 }
 
-fn named_validator(reader: &Reader<'_>, at: &At<'_>, known: &[&str]) -> Option<String> {
+fn named_validator(reader: &Reader<'_>, at: &At<'_>, known: &HashSet<&str>) -> Option<String> {
     let name = at.text()?;
-    if !known.contains(&name) {
+    if !known.contains(name) {
         at.problem(
             format!("Invalid Request Validator identifier specified: {name}"),
             Some("add it to `x-amazon-apigateway-request-validators`".to_owned()),

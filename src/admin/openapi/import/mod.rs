@@ -132,6 +132,11 @@ pub fn read(file: &str, bytes: &[u8], options: &Options) -> Result<Import, Impor
     };
     let reader = Reader::new(root, dialect, options);
     let definition = reader.definition();
+    if reader.is_spent() {
+        // What was read since is cut off, and complaints about it would mislead.
+        let message = "the document asks for a definition that is too long";
+        return Err(ImportError::Faulty(Problem::of_file(file, message).into()));
+    }
     reader.sweep(&reader.root);
     let Reader { warnings, places, .. } = reader;
     findings.into_result().map_err(ImportError::Faulty)?;
@@ -176,7 +181,7 @@ struct Reader<'a> {
     places: RefCell<Places>,
     /// Extension values some reader understood, by address in the tree.
     claimed: RefCell<HashSet<*const Node>>,
-    /// What is left of [`BUDGET`]; `None` once a problem has said that it is used up.
+    /// What is left of [`BUDGET`]; `None` once it is used up.
     budget: Cell<Option<usize>>,
     models: RefCell<schemas::Models>,
     security: security::Schemes,
@@ -203,9 +208,6 @@ impl<'a> Reader<'a> {
     fn spend(&self, bytes: usize) -> bool {
         let Some(left) = self.budget.get() else { return false };
         let left = left.checked_sub(bytes.saturating_add(COST));
-        if left.is_none() {
-            self.root.problem("the document asks for a definition that is too long", None);
-        }
         self.budget.set(left);
         left.is_some()
     }

@@ -1,5 +1,7 @@
 //! The paths of a document, as a tree of resources.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
@@ -36,7 +38,7 @@ const ITEM_KEYS: [&str; 11] = [
 impl<'a> Reader<'a> {
     /// All resources, the root first and parents before their children: those of the document and
     /// those above them.
-    pub(super) fn resources(&self, validators: &[&str]) -> Vec<Json> {
+    pub(super) fn resources(&self, validators: &HashSet<&str>) -> Vec<Json> {
         let base = self.base_path();
         let mut tree = Tree::default();
         let mut found: IndexMap<String, Map<String, Json>> = IndexMap::new();

@@ -1,5 +1,8 @@
 //! The document's outermost level: which language, what name, and what holds for the whole API.
 
+use std::collections::HashSet;
+
+use indexmap::IndexSet;
 use serde_json::{Map, Value as Json, json};
 
 use crate::admin::openapi::import::{BasePath, Dialect, Reader};
@@ -127,9 +130,13 @@ impl<'a> Reader<'a> {
         let mut known: Vec<&str> = ROOT_KEYS.to_vec();
         known.push("security");
         self.warn_unknown(&self.root, &known);
+        if let Some(components) = self.root.get("components") {
+            // Kept where an operation refers to them.
+            self.claim(&components, "x-amazon-apigateway-integrations");
+        }
         self.read_models();
         let validators = self.validators();
-        let names: Vec<&str> =
+        let names: HashSet<&str> =
             validators.iter().filter_map(|validator| validator["name"].as_str()).collect();
         let resources = self.resources(&names);
         let mut definition = Map::new();
@@ -256,7 +263,7 @@ impl<'a> Reader<'a> {
 
     fn binary_media_types(&self) -> Option<Json> {
         let at = self.claim(&self.root, "x-amazon-apigateway-binary-media-types")?;
-        let mut types: Vec<Json> = Vec::new();
+        let mut types: IndexSet<String> = IndexSet::new();
         for item in at.items() {
             let Some(text) = item.text() else { continue };
             let whole = text.split_once('/').is_some_and(|(kind, subtype)| {
@@ -268,13 +275,10 @@ impl<'a> Reader<'a> {
                     Some("such as `image/png` or `*/*`".to_owned()),
                 );
             } else {
-                let text = Json::from(self.own(text));
-                if !types.contains(&text) {
-                    types.push(text);
-                }
+                types.insert(self.own(text));
             }
         }
-        (!types.is_empty()).then_some(Json::Array(types))
+        (!types.is_empty()).then(|| types.into_iter().map(Json::from).collect())
     }
 
     /// A resource policy as JSON text, its short resource names written out. AWS:
