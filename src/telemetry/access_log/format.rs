@@ -13,10 +13,10 @@
 
 use std::cell::Cell;
 use std::io::Write;
-use std::net::IpAddr;
 
 use crate::model::quotas::ACCESS_LOG_FORMAT_BYTES_MAX;
 use crate::net::clock::Timestamp;
+use crate::net::text::{push_address, push_number};
 use crate::telemetry::access_log::escape::Escaping;
 use crate::telemetry::access_log::record::Record;
 
@@ -363,38 +363,6 @@ impl Variable {
                 text(record.refusal.map_or("", |refusal| &refusal.response_type), line);
             }
         }
-    }
-}
-
-/// Decimal digits, without the formatting machinery: a line has half a dozen numbers.
-fn push_number(mut number: u64, line: &mut Vec<u8>) {
-    // u64::MAX has 20 digits.
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        // The remainder of a division by ten is a digit.
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 || start == 0 {
-            break;
-        }
-    }
-    line.extend_from_slice(&digits[start..]);
-}
-
-fn push_address(address: IpAddr, line: &mut Vec<u8>) {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            for (index, octet) in v4.octets().into_iter().enumerate() {
-                if index > 0 {
-                    line.push(b'.');
-                }
-                push_number(u64::from(octet), line);
-            }
-        }
-        // Writing to memory does not fail.
-        IpAddr::V6(v6) => write!(line, "{v6}").unwrap_or_default(),
     }
 }
 
