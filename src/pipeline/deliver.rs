@@ -28,8 +28,8 @@ impl IdText {
         Self(text)
     }
 
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 

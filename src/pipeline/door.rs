@@ -44,7 +44,7 @@ impl Handler for Clients {
         {
             head.method = method;
         }
-        let call = Arc::new(new_call(gateway, connection, head, named));
+        let call = new_call(gateway, connection, head, named);
         let (resolved, caller) = match first_half(gateway, &call) {
             Ok(proved) => proved,
             Err((meant, refusal)) => {
@@ -74,7 +74,7 @@ impl Handler for Clients {
         let gateway = &self.gateway;
         let (head, ()) = http::Request::new(()).into_parts();
         let named = Named::default();
-        let call = Arc::new(new_call(gateway, Arc::new(connection.clone()), head, named));
+        let call = new_call(gateway, Arc::new(connection.clone()), head, named);
         leave(gateway, call, named, Meant::Nothing, refusal::from_listener(reason).into_reply())
     }
 }
@@ -127,7 +127,7 @@ fn new_call(
     connection: Arc<Connection>,
     head: http::request::Parts,
     named: Named,
-) -> Call {
+) -> Arc<Call> {
     let mut random = rand::rng();
     let (mut id, mut extended) = ([0; 16], [0; EXTENDED_RANDOM]);
     random.fill_bytes(&mut id);
@@ -137,13 +137,13 @@ fn new_call(
         true => head.headers.get(deliver::REQUEST_ID).and_then(clients_id),
         false => None,
     };
-    Call {
+    Arc::new(Call {
         id: wished.unwrap_or(own),
         extended_id: extended_id(&extended),
         received_at: gateway.clock.now(),
         connection,
         head,
-    }
+    })
 }
 
 /// A client may name its request, as long as the name is a UUID.

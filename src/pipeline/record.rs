@@ -155,7 +155,7 @@ fn entry<'r>(
         false => None,
     };
     Record {
-        request_id: (!named.request_id || has_its_wish(call)).then(|| id.as_str()),
+        request_id: (!named.request_id || has_its_wish(call)).then(|| id.as_bytes()),
         extended_request_id: call.extended_id,
         received_at: call.received_at,
         http_method: call.head.method.as_str(),

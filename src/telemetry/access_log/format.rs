@@ -322,7 +322,7 @@ impl Variable {
         match self {
             Variable::RequestId => match record.request_id {
                 // Hexadecimal digits and hyphens need no escape, nor does the other id's base64.
-                Some(id) => line.extend_from_slice(id.as_bytes()),
+                Some(id) => line.extend_from_slice(id),
                 None => line.extend_from_slice(REPLACED_REQUEST_ID),
             },
             Variable::ExtendedRequestId => line.extend_from_slice(&record.extended_request_id.0),

@@ -11,7 +11,7 @@ use crate::net::clock::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// A UUID. `None`: the client sent an `x-amzn-RequestId` that is no UUID.
-    pub request_id: Option<&'a str>,
+    pub request_id: Option<&'a [u8]>,
     pub extended_request_id: ExtendedId,
     /// When the call came in: `requestTime`, `requestTimeEpoch`.
     pub received_at: Timestamp,
@@ -71,7 +71,7 @@ pub struct Identity<'a> {
 impl Default for Record<'_> {
     fn default() -> Self {
         Self {
-            request_id: Some(""),
+            request_id: Some(b""),
             extended_request_id: ExtendedId([b'='; 16]),
             received_at: Timestamp::from_millis(0),
             http_method: "",

@@ -17,7 +17,7 @@ const INTEGRATION: IntegrationReport = IntegrationReport { status: 201, latency_
 
 fn record() -> Record<'static> {
     Record {
-        request_id: Some("01234567-89ab-4def-8123-456789abcdef"),
+        request_id: Some(b"01234567-89ab-4def-8123-456789abcdef"),
         extended_request_id: ExtendedId(*b"cXNV7F7iPHcFoDA="),
         received_at: Timestamp::from_millis(1_700_000_000_123),
         http_method: "GET",
