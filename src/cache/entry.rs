@@ -17,6 +17,9 @@ use crate::net::clock::Timestamp;
 const OVERHEAD_BYTES: usize = 600;
 /// What a header costs beyond its name and value in a `HeaderMap`.
 const HEADER_OVERHEAD_BYTES: usize = 64;
+/// What delivery and the listener add to a reply made of an entry: two ids, `X-Cache`, `Age`,
+/// `Alt-Svc`, length and date.
+pub(super) const HEADERS_TO_COME: usize = 7;
 
 /// A kept answer.
 #[derive(Debug)]
@@ -79,10 +82,12 @@ pub(super) fn size_bytes(headers: &HeaderMap, body: &Bytes) -> usize {
 /// The headers with their values in one buffer of just their size. What comes from a connection is
 /// a slice of that connection's read buffer: an entry that kept such slices would keep buffers many
 /// times its own weight, and nobody would count them.
+///
+/// The map has places for [`HEADERS_TO_COME`] more, so that a reply's clone of it does not grow.
 pub(super) fn own_headers(headers: &HeaderMap) -> HeaderMap {
     let all: Vec<u8> = headers.values().flat_map(|value| value.as_bytes()).copied().collect();
     let mut rest = Bytes::from(all);
-    let mut own = HeaderMap::with_capacity(headers.len());
+    let mut own = HeaderMap::with_capacity(headers.len() + HEADERS_TO_COME);
     for (name, value) in headers {
         let bytes = rest.split_to(value.len());
         // These bytes were a value before.
@@ -90,7 +95,13 @@ pub(super) fn own_headers(headers: &HeaderMap) -> HeaderMap {
         copy.set_sensitive(value.is_sensitive());
         own.append(name, copy);
     }
-    own
+    without_spare_memory(&own)
+}
+
+/// A map with as many places that keeps no memory for the headers in them: a place is four bytes,
+/// a header a hundred.
+pub(super) fn without_spare_memory(headers: &HeaderMap) -> HeaderMap {
+    headers.clone()
 }
 
 /// An answer worth keeping, as the filler hands it over.

@@ -13,7 +13,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
-use crate::cache::entry::Entry;
+use crate::cache::entry::{Entry, HEADERS_TO_COME, without_spare_memory};
 use crate::cache::purge::AsOf;
 use crate::model::ids::{ApiId, StageName};
 use crate::net::clock::Timestamp;
@@ -118,7 +118,7 @@ fn read(from: &mut Reader<'_>, as_of: AsOf) -> Option<Entry> {
     if count > HEADERS_MAX {
         return None;
     }
-    let mut headers = HeaderMap::with_capacity(usize::try_from(count).ok()?);
+    let mut headers = HeaderMap::with_capacity(usize::try_from(count).ok()? + HEADERS_TO_COME);
     for _ in 0..count {
         let name = HeaderName::from_bytes(&from.part()?).ok()?;
         let value = HeaderValue::from_maybe_shared(from.part()?).ok()?;
@@ -131,7 +131,7 @@ fn read(from: &mut Reader<'_>, as_of: AsOf) -> Option<Entry> {
     Some(Entry {
         key,
         status,
-        headers,
+        headers: without_spare_memory(&headers),
         body,
         stored_at,
         expires_at,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Response;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Response};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 
@@ -12,60 +12,45 @@ use super::body::{LimitedBody, outgoing_body};
 use super::headers::{self, TRACE_ID};
 use super::{Backend, IntegrationError, IntegrationRequest, Integrations};
 use crate::call::{Body, BodyError, Reply};
-use crate::net::client::{ClientError, Outgoing, ResponseBody};
+use crate::net::client::{ClientError, Outgoing, RequestBody, ResponseBody};
 use crate::net::query;
 
-/// A backend's answer before its header rules are applied.
-pub(super) struct Answer {
-    response: Response<Body>,
-    trace_id: HeaderValue,
-}
-
-/// A request and what its answer will need.
-pub(super) struct Prepared {
-    outgoing: Outgoing,
-    trace_id: HeaderValue,
-}
-
-/// HTTP_PROXY: the client's request with the gateway's changes.
+/// HTTP_PROXY: the client's request with the gateway's changes, without its body.
 pub(super) fn proxy(
     backend: &Backend,
-    request: IntegrationRequest,
-) -> Result<Prepared, IntegrationError> {
-    let path_and_query = path_and_query(backend, request.query.as_deref(), &request)?;
-    let trace_id = request.trace_id;
+    request: &IntegrationRequest<'_>,
+) -> Result<Outgoing, IntegrationError> {
+    let path_and_query = path_and_query(backend, request.query, request)?;
     let headers = headers::towards_proxy(
         request.headers,
         backend,
         &request.mapped,
         request.peer,
         request.forwarded,
-        trace_id.clone(),
+        request.trace_id.clone(),
     );
-    let method = backend.method.clone().unwrap_or(request.method);
-    let body = outgoing_body(request.body);
-    Ok(Prepared { outgoing: Outgoing { method, path_and_query, headers, body }, trace_id })
+    let method = backend.method.as_ref().unwrap_or(request.method).clone();
+    Ok(Outgoing { method, path_and_query, headers, body: RequestBody::Empty })
 }
 
-/// HTTP: nothing of the client's but the mapped values and the body.
+/// HTTP: nothing of the client's but the mapped values and the body, which is not in it yet.
 pub(super) fn custom(
     backend: &Backend,
-    request: IntegrationRequest,
-) -> Result<Prepared, IntegrationError> {
-    let path_and_query = path_and_query(backend, None, &request)?;
-    let has_body = !request.body.is_end_stream();
-    let trace_id = request.trace_id;
-    let headers = headers::towards_custom(backend, &request.mapped, has_body, trace_id.clone());
-    let method = backend.method.clone().unwrap_or(request.method);
-    let body = outgoing_body(request.body);
-    Ok(Prepared { outgoing: Outgoing { method, path_and_query, headers, body }, trace_id })
+    request: &IntegrationRequest<'_>,
+    has_body: bool,
+) -> Result<Outgoing, IntegrationError> {
+    let path_and_query = path_and_query(backend, None, request)?;
+    let trace_id = request.trace_id.clone();
+    let headers = headers::towards_custom(backend, &request.mapped, has_body, trace_id);
+    let method = backend.method.as_ref().unwrap_or(request.method).clone();
+    Ok(Outgoing { method, path_and_query, headers, body: RequestBody::Empty })
 }
 
 /// The URI's own parameters, then the client's, then the mapped ones (recorded order).
 fn path_and_query(
     backend: &Backend,
     passed: Option<&str>,
-    request: &IntegrationRequest,
+    request: &IntegrationRequest<'_>,
 ) -> Result<PathAndQuery, IntegrationError> {
     let endpoint = backend.endpoint.as_ref().map_err(bad)?;
     let mut target = String::with_capacity(128);
@@ -93,13 +78,16 @@ fn bad(why: &Arc<str>) -> IntegrationError {
 }
 
 impl Integrations {
+    /// Sends what `make` makes, with `body`. It is asked once more where a connection that had been
+    /// kept turns out to be dead: rarely, so nothing is copied in case of that.
     pub(super) async fn ask(
         &self,
         backend: &Backend,
-        request: Prepared,
+        make: &(dyn Fn() -> Result<Outgoing, IntegrationError> + Sync),
+        body: Body,
         began: Instant,
         deadline: Instant,
-    ) -> Result<Answer, IntegrationError> {
+    ) -> Result<Response<Body>, IntegrationError> {
         let endpoint = backend.endpoint.as_ref().map_err(bad)?;
         let known = backend.host.get_or_init(|| self.client.host(&endpoint.target));
         let other;
@@ -109,40 +97,36 @@ impl Integrations {
             other = self.client.host(&endpoint.target);
             &other
         };
-        let Prepared { outgoing, trace_id } = request;
+        let outgoing = Outgoing { body: outgoing_body(body), ..make()? };
         let response = self
             .client
-            .send(host, outgoing, deadline)
+            .send_remade(host, outgoing, &|| make().ok(), deadline)
             .await
             .map_err(|err| explain(err, deadline - began))?;
         let limit = self.config.response_bytes_max;
         if response.body().size_hint().lower() > limit {
             return Err(IntegrationError::ResponseTooLarge { limit });
         }
-        let response = response.map(|body| match body {
+        Ok(response.map(|body| match body {
             ResponseBody::Empty => Body::Empty,
             ResponseBody::Full(bytes) => Body::from(bytes),
             ResponseBody::Stream(stream) => Body::stream(LimitedBody::new(stream, limit, deadline)),
-        });
-        Ok(Answer { response, trace_id })
+        }))
     }
 }
 
-impl Answer {
-    /// The client sees what the backend said.
-    pub(super) fn http_proxy(self) -> Reply {
-        let (mut head, body) = self.response.into_parts();
-        headers::from_proxy(&mut head.headers);
-        Reply::new(head.status, head.headers, body)
-    }
+/// The client sees what the backend said.
+pub(super) fn http_proxy(response: Response<Body>) -> Reply {
+    let (head, body) = response.into_parts();
+    Reply::new(head.status, headers::from_proxy(head.headers), body)
+}
 
-    /// The backend's headers for `mapping::responses`. The trace header is this call's, never the
-    /// backend's.
-    pub(super) fn http(self) -> Reply {
-        let (mut head, body) = self.response.into_parts();
-        head.headers.insert(TRACE_ID, self.trace_id);
-        Reply::new(head.status, head.headers, body)
-    }
+/// The backend's headers for `mapping::responses`. The trace header is this call's, never the
+/// backend's.
+pub(super) fn http(response: Response<Body>, request: &IntegrationRequest<'_>) -> Reply {
+    let (mut head, body) = response.into_parts();
+    head.headers.insert(TRACE_ID, request.trace_id.clone());
+    Reply::new(head.status, head.headers, body)
 }
 
 fn explain(err: ClientError, after: std::time::Duration) -> IntegrationError {

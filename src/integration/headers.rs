@@ -4,14 +4,14 @@
 //! Names that a `Connection` header lists are removed besides (RFC 9110 section 7.6.1): a proxy
 //! that forwards them lets a client switch off headers the gateway sets.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
-use http::header::{self, Entry};
+use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Backend, Forwarded};
 use crate::call::MappedParameters;
+use crate::net::text;
 
 pub(super) const API_ID: HeaderName = HeaderName::from_static("x-amzn-apigateway-api-id");
 pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
@@ -21,31 +21,38 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// A client's headers that HTTP_PROXY does not hand on. `Host` is the backend's. The last three are
 /// hop-by-hop by custom (RFC 9110 section 7.6.1).
-const NOT_FORWARDED: [HeaderName; 18] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    HeaderName::from_static("content-md5"),
-    header::EXPECT,
-    header::MAX_FORWARDS,
-    header::PROXY_AUTHENTICATE,
-    header::SERVER,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::TRAILER,
-    header::UPGRADE,
-    header::WWW_AUTHENTICATE,
-    header::CONTENT_ENCODING,
-    header::VIA,
-    header::HOST,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
+///
+/// Names are looked at one by one, because a call has few of them, and hashing each of this list
+/// to find that the call does not have it would cost several times as much.
+fn is_not_forwarded(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "content-md5"
+            | "expect"
+            | "max-forwards"
+            | "proxy-authenticate"
+            | "server"
+            | "te"
+            | "transfer-encoding"
+            | "trailer"
+            | "upgrade"
+            | "www-authenticate"
+            | "content-encoding"
+            | "via"
+            | "host"
+            | "keep-alive"
+            | "proxy-connection"
+            | "http2-settings"
+    )
+}
+
 /// Headers a mapping may set and that still never arrive.
 const NEVER_DELIVERED: [HeaderName; 5] =
     [header::CONNECTION, header::EXPECT, header::PROXY_AUTHENTICATE, header::TE, header::VIA];
 /// Headers of an HTTP_PROXY backend that get another name, because the gateway has its own.
-const REMAPPED: [(HeaderName, HeaderName); 5] = [
+static REMAPPED: [(HeaderName, HeaderName); 5] = [
     (header::CONNECTION, HeaderName::from_static("x-amzn-remapped-connection")),
     (header::CONTENT_LENGTH, HeaderName::from_static("x-amzn-remapped-content-length")),
     (header::DATE, HeaderName::from_static("x-amzn-remapped-date")),
@@ -55,19 +62,28 @@ const REMAPPED: [(HeaderName, HeaderName); 5] = [
         HeaderName::from_static("x-amzn-remapped-x-amzn-requestid"),
     ),
 ];
+const REMAPPED_PREFIX: &str = "x-amzn-remapped-";
+/// What the gateway sets on a request besides: three `X-Forwarded-*`, the API, the trace, `Host`.
+const HEADERS_TO_COME: usize = 6;
+/// What delivery and the listener add to a reply: two ids, `X-Cache`, `Age`, `Alt-Svc`.
+const REPLY_HEADERS_TO_COME: usize = 5;
 
 /// Headers towards an HTTP_PROXY backend, made of the client's.
 pub(super) fn towards_proxy(
-    mut headers: HeaderMap,
+    clients: &HeaderMap,
     backend: &Backend,
     mapped: &MappedParameters,
     peer: IpAddr,
     forwarded: Forwarded,
     trace_id: HeaderValue,
 ) -> HeaderMap {
-    remove_listed(&mut headers);
-    for name in &NOT_FORWARDED {
-        headers.remove(name);
+    let listed = listed(clients);
+    let mut headers =
+        HeaderMap::with_capacity(clients.len() + HEADERS_TO_COME + mapped.headers.len());
+    for (name, value) in clients {
+        if !is_not_forwarded(name) && !listed.contains(name) {
+            headers.append(name, value.clone());
+        }
     }
     forward(&mut headers, peer, forwarded);
     headers.insert(API_ID, backend.api_id.clone());
@@ -98,19 +114,41 @@ pub(super) fn towards_custom(
 
 /// What the client sees of an HTTP_PROXY backend's headers. `Content-Encoding` stays, as AWS
 /// documents it: the body stays encoded too.
-pub(super) fn from_proxy(headers: &mut HeaderMap) {
-    for (name, remapped) in &REMAPPED {
-        let Entry::Occupied(entry) = headers.entry(name) else { continue };
-        let (_, values) = entry.remove_entry_mult();
-        let values: Vec<HeaderValue> = values.collect();
-        headers.remove(remapped);
-        for value in values {
-            headers.append(remapped.clone(), value);
+///
+/// The headers are moved into a map with room for what delivery adds: renaming within the old one
+/// would look each name up twice and let it grow.
+pub(super) fn from_proxy(headers: HeaderMap) -> HeaderMap {
+    let mut delivered = HeaderMap::with_capacity(headers.len() + REPLY_HEADERS_TO_COME);
+    // A backend's header that has such a name already gives way to the one that gets it.
+    let has = |name: &HeaderName| headers.contains_key(name);
+    let usurped = headers.keys().any(|name| name.as_str().starts_with(REMAPPED_PREFIX));
+    let taken: Vec<&HeaderName> = match usurped {
+        true => REMAPPED.iter().filter(|(name, _)| has(name)).map(|(_, new)| new).collect(),
+        false => Vec::new(),
+    };
+    let mut current = None;
+    for (name, value) in headers {
+        // Only the first value of a name comes with it.
+        if let Some(name) = name {
+            current = if taken.contains(&&name) { None } else { as_delivered(name) };
+        }
+        if let Some(name) = &current {
+            delivered.append(name, value);
         }
     }
-    headers.remove(header::TRANSFER_ENCODING);
-    headers.remove(header::VIA);
-    headers.remove("keep-alive");
+    delivered
+}
+
+/// The name under which the client gets a backend's header; `None` where it does not get it.
+fn as_delivered(name: HeaderName) -> Option<HeaderName> {
+    match name.as_str() {
+        "transfer-encoding" | "via" | "keep-alive" => None,
+        "connection" | "content-length" | "date" | "server" | "x-amzn-requestid" => {
+            let new = REMAPPED.iter().find(|(old, _)| *old == name);
+            new.map(|(_, new)| new.clone())
+        }
+        _ => Some(name),
+    }
 }
 
 /// A mapped header replaces the client's; several of one name stay several.
@@ -128,19 +166,16 @@ fn set_mapped(headers: &mut HeaderMap, mapped: &MappedParameters) {
     }
 }
 
-fn remove_listed(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CONNECTION) {
-        return;
+/// The names that a `Connection` header lists; mostly there is none.
+fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
+    let mut listed = Vec::new();
+    for (name, value) in headers {
+        if *name == header::CONNECTION {
+            let names = value.as_bytes().split(|byte| *byte == b',');
+            listed.extend(names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+        }
     }
-    let listed: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    for name in listed {
-        headers.remove(name);
-    }
+    listed
 }
 
 /// Extends `X-Forwarded-For` by the peer; port and protocol are the gateway's word alone.
@@ -150,11 +185,7 @@ fn forward(headers: &mut HeaderMap, peer: IpAddr, forwarded: Forwarded) {
         chain.extend_from_slice(value.as_bytes());
         chain.extend_from_slice(b", ");
     }
-    let mut address = String::with_capacity(40);
-    // Writing to a string cannot fail.
-    if write!(address, "{}", peer.to_canonical()).is_ok() {
-        chain.extend_from_slice(address.as_bytes());
-    }
+    text::push_address(peer, &mut chain);
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(chain)) {
         headers.insert(FORWARDED_FOR, value);
     }

@@ -22,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body::Body as _;
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
@@ -134,15 +135,14 @@ fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// A call as the integration needs it. Owned, so that it can move into a task of its own.
+/// A call as the integration needs it, besides its body.
 #[derive(Debug)]
-pub struct IntegrationRequest {
-    pub method: Method,
+pub struct IntegrationRequest<'c> {
+    pub method: &'c Method,
     /// As the client sent it, without `?`.
-    pub query: Option<Arc<str>>,
+    pub query: Option<&'c str>,
     /// The client's headers, untouched.
-    pub headers: HeaderMap,
-    pub body: Body,
+    pub headers: &'c HeaderMap,
     pub mapped: MappedParameters,
     pub peer: IpAddr,
     pub forwarded: Forwarded,
@@ -179,7 +179,8 @@ impl Integrations {
     /// Dropping the future or the reply's body cancels the backend call.
     pub async fn answer(
         &self,
-        request: IntegrationRequest,
+        request: &IntegrationRequest<'_>,
+        body: Body,
         integration: &CompiledIntegration,
         deadline: Instant,
     ) -> Result<Reply, IntegrationError> {
@@ -188,12 +189,14 @@ impl Integrations {
         let mut reply = match &integration.kind {
             Kind::Mock(status) => mock(*status)?,
             Kind::Http(backend) => {
-                let outgoing = forward::custom(backend, request)?;
-                self.ask(backend, outgoing, began, deadline).await?.http()
+                let has_body = !body.is_end_stream();
+                let make = || forward::custom(backend, request, has_body);
+                let response = self.ask(backend, &make, body, began, deadline).await?;
+                forward::http(response, request)
             }
             Kind::HttpProxy(backend) => {
-                let outgoing = forward::proxy(backend, request)?;
-                self.ask(backend, outgoing, began, deadline).await?.http_proxy()
+                let make = || forward::proxy(backend, request);
+                forward::http_proxy(self.ask(backend, &make, body, began, deadline).await?)
             }
         };
         let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

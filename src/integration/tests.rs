@@ -37,25 +37,45 @@ fn compiled(kind: IntegrationKind, uri: &str) -> CompiledIntegration {
     CompiledIntegration::compile(&integration(kind, uri), "abcdefghij", &IndexMap::new())
 }
 
-fn request(method: Method, headers: &[(&str, &str)], body: Body) -> IntegrationRequest {
+/// The parts of a call that a request borrows, and its body.
+struct Asked {
+    method: Method,
+    query: Option<&'static str>,
+    headers: HeaderMap,
+    mapped: MappedParameters,
+    body: Body,
+}
+
+impl Asked {
+    async fn of(
+        self,
+        integrations: &Integrations,
+        integration: &CompiledIntegration,
+        deadline: Instant,
+    ) -> Result<Reply, IntegrationError> {
+        let request = IntegrationRequest {
+            method: &self.method,
+            query: self.query,
+            headers: &self.headers,
+            mapped: self.mapped,
+            peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
+            forwarded: Forwarded { proto: "https", port: 443 },
+            trace_id: HeaderValue::from_static("Root=1-0-0"),
+        };
+        integrations.answer(&request, self.body, integration, deadline).await
+    }
+}
+
+fn request(method: Method, headers: &[(&str, &str)], body: Body) -> Asked {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         map.append(name, HeaderValue::from_str(value).unwrap());
     }
-    IntegrationRequest {
-        method,
-        query: None,
-        headers: map,
-        body,
-        mapped: MappedParameters::default(),
-        peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
-        forwarded: Forwarded { proto: "https", port: 443 },
-        trace_id: HeaderValue::from_static("Root=1-0-0"),
-    }
+    Asked { method, query: None, headers: map, mapped: MappedParameters::default(), body }
 }
 
-fn get(headers: &[(&str, &str)]) -> IntegrationRequest {
+fn get(headers: &[(&str, &str)]) -> Asked {
     request(Method::GET, headers, Body::Empty)
 }
 
@@ -86,9 +106,9 @@ fn late() -> Instant {
 }
 
 /// What the backend received for a request, its head's lines sorted after the first.
-async fn received(integration: &CompiledIntegration, request: IntegrationRequest) -> String {
+async fn received(integration: &CompiledIntegration, request: Asked) -> String {
     let (integrations, log) = backend(OK);
-    integrations.answer(request, integration, late()).await.unwrap();
+    request.of(&integrations, integration, late()).await.unwrap();
     let lines = log.lines();
     let (head, body) = lines[0].split_once("\r\n\r\n").unwrap();
     let mut lines: Vec<&str> = head.split("\r\n").collect();
@@ -192,7 +212,7 @@ async fn http_sends_what_is_its_own_and_what_is_mapped() {
         "via",
     ];
     let mut bodiless = get(&client);
-    bodiless.query = Some(Arc::from("not=passed"));
+    bodiless.query = Some("not=passed");
     bodiless.mapped.headers = names
         .into_iter()
         .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("m")))
@@ -220,7 +240,7 @@ async fn http_sends_what_is_its_own_and_what_is_mapped() {
 async fn the_query_is_the_uris_then_the_clients_then_the_mapped() {
     let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/{proxy}?own=1");
     let mut request = get(&[("x-own", "client")]);
-    request.query = Some(Arc::from("testVar=foobar&a=x+y;b"));
+    request.query = Some("testVar=foobar&a=x+y;b");
     request.mapped.query =
         vec![(Arc::from("testVar"), "bar".to_owned()), (Arc::from("odd &"), "=é".to_owned())];
     request.mapped.path = vec![(Arc::from("proxy"), PathValue::Raw("p//q%2F".to_owned()))];
@@ -265,7 +285,7 @@ async fn http_proxy_renames_the_backends_headers_that_are_the_gateways_own() {
          x-amzn-trace-id: theirs\r\nx-amzn-remapped-date: forged\r\n\r\nok",
     );
     let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/a");
-    let reply = integrations.answer(get(&[]), &integration, late()).await.unwrap();
+    let reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
     assert_eq!(reply.status, StatusCode::IM_A_TEAPOT);
     assert_eq!(
         shown(&reply.headers),
@@ -295,7 +315,7 @@ async fn http_hands_the_backends_headers_to_the_mapping_with_this_calls_trace() 
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx: 1\r\nx-amzn-trace-id: theirs\r\n\r\nok",
     );
     let integration = compiled(IntegrationKind::Http, "http://backend.test/a");
-    let reply = integrations.answer(get(&[]), &integration, late()).await.unwrap();
+    let reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
     assert_eq!(shown(&reply.headers), ["content-length: 2", "x-amzn-trace-id: Root=1-0-0", "x: 1"]);
 }
 
@@ -305,11 +325,11 @@ async fn a_mock_answers_its_status() {
     let mut plain = integration(IntegrationKind::Mock, "");
     plain.mock_status = Some(202);
     let compiled = CompiledIntegration::compile(&plain, "abcdefghij", &IndexMap::new());
-    let reply = integrations.answer(get(&[]), &compiled, late()).await.unwrap();
+    let reply = get(&[]).of(&integrations, &compiled, late()).await.unwrap();
     assert_eq!((reply.status, reply.headers.len()), (StatusCode::ACCEPTED, 0));
     plain.mock_status = None;
     let compiled = CompiledIntegration::compile(&plain, "abcdefghij", &IndexMap::new());
-    let failed = integrations.answer(get(&[]), &compiled, late()).await;
+    let failed = get(&[]).of(&integrations, &compiled, late()).await;
     assert!(matches!(failed, Err(IntegrationError::Configuration(_))));
     assert!(log.lines().is_empty());
 }
@@ -317,7 +337,7 @@ async fn a_mock_answers_its_status() {
 async fn failure(uri: &str, answer: &'static str) -> IntegrationError {
     let (integrations, _) = backend(answer);
     let integration = compiled(IntegrationKind::HttpProxy, uri);
-    integrations.answer(get(&[]), &integration, late()).await.unwrap_err()
+    get(&[]).of(&integrations, &integration, late()).await.unwrap_err()
 }
 
 #[tokio::test(start_paused = true)]
@@ -341,7 +361,7 @@ async fn the_shorter_of_timeout_and_time_left_ends_the_wait() {
         let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
         let began = Instant::now();
         let deadline = began + Duration::from_millis(left);
-        let failed = integrations.answer(get(&[]), &integration, deadline).await;
+        let failed = get(&[]).of(&integrations, &integration, deadline).await;
         let Err(IntegrationError::Timeout { after }) = failed else { panic!("{failed:?}") };
         assert_eq!(after, Duration::from_millis(expected));
         assert_eq!(began.elapsed().as_millis(), u128::from(expected));
@@ -365,11 +385,11 @@ async fn a_body_that_stalls_or_swells_ends_with_an_error() {
     let integrations = integrations(network);
     let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
     let began = Instant::now();
-    let reply = integrations.answer(get(&[]), &integration, late()).await.unwrap();
+    let reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
     let stalled = reply.body.collect().await.unwrap_err();
     assert!(matches!(stalled, BodyError::TimedOut), "{stalled}");
     assert_eq!(began.elapsed(), Duration::from_secs(1));
-    let reply = integrations.answer(get(&[]), &integration, late()).await.unwrap();
+    let reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
     let swollen = reply.body.collect().await.unwrap_err();
     assert!(matches!(swollen, BodyError::TooLarge { limit: 100 }), "{swollen}");
 }
@@ -389,7 +409,7 @@ async fn only_waiting_for_the_backend_counts() {
         });
         let integrations = integrations(network);
         let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
-        let mut reply = integrations.answer(get(&[]), &integration, late()).await.unwrap();
+        let mut reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
         let mut read = 0;
         while let Some(Ok(frame)) = reply.body.frame().await {
             read += frame.into_data().unwrap().len();
@@ -405,7 +425,7 @@ async fn what_is_wrong_with_the_clients_body_is_known_afterwards() {
     let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
     let frames = [Ok(Frame::data(Bytes::from("x"))), Err(BodyError::TooLarge { limit: 1 })];
     let body = Body::stream(StreamBody::new(futures_util::stream::iter(frames)));
-    let failed = integrations.answer(request(Method::POST, &[], body), &integration, late()).await;
+    let failed = request(Method::POST, &[], body).of(&integrations, &integration, late()).await;
     assert!(
         matches!(failed, Err(IntegrationError::RequestBody(BodyError::TooLarge { limit: 1 }))),
         "{failed:?}"
@@ -418,7 +438,7 @@ async fn an_answer_moves_into_a_task() {
     let (integrations, _) = backend(OK);
     let integration = Arc::new(compiled(IntegrationKind::HttpProxy, "http://backend.test/"));
     let task = Tasks::new(Handle::current()).spawn(async move {
-        integrations.answer(get(&[]), &integration, late()).await.map(|reply| reply.status)
+        get(&[]).of(&integrations, &integration, late()).await.map(|reply| reply.status)
     });
     assert_eq!(task.await.unwrap().unwrap(), StatusCode::OK);
 }

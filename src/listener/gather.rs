@@ -31,6 +31,8 @@ struct Gather<S> {
     stream: S,
     out: Vec<u8>,
     written: usize,
+    /// Bytes collected the last time: most likely as many will be the next time.
+    usual: usize,
     vitals: Arc<Vitals>,
 }
 
@@ -47,6 +49,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
                 bump(&self.vitals.sent);
             }
             self.written += count;
+        }
+        if self.written > 0 {
+            self.usual = self.out.len();
         }
         self.out.clear();
         self.written = 0;
@@ -66,6 +71,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
             self.vitals.write_blocked.store(poll.is_pending(), Ordering::Relaxed);
             return poll;
         }
+        if self.out.capacity() == 0 {
+            // Growing from nothing to dozens of answers would copy each of them twice.
+            let usual = self.usual.next_power_of_two().min(COLLECTED_BYTES_MAX);
+            self.out.reserve_exact(usual.max(total));
+        }
         self.out.reserve(total);
         for slice in slices {
             self.out.extend_from_slice(slice);
@@ -80,7 +90,7 @@ pub(super) struct GatherStream<S>(Arc<Mutex<Gather<S>>>);
 
 impl<S> GatherStream<S> {
     pub(super) fn new(stream: S, vitals: Arc<Vitals>) -> Self {
-        Self(Arc::new(Mutex::new(Gather { stream, out: Vec::new(), written: 0, vitals })))
+        Self(Arc::new(Mutex::new(Gather { stream, out: Vec::new(), written: 0, usual: 0, vitals })))
     }
 
     /// Wraps the connection that was built on this stream.

@@ -8,3 +8,4 @@ pub mod query;
 pub mod quic;
 pub mod socket;
 pub mod tasks;
+pub mod text;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use http::header::{AGE, CONTENT_LENGTH, HeaderName, HeaderValue, SERVER, WARNING};
 use http::{Method, StatusCode};
+use uuid::fmt::Hyphenated;
 
 use crate::call::{Body, CacheStatus, Call, Reply};
 use crate::deployment::snapshot::Resolved;
@@ -16,13 +17,27 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-reques
 const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
+/// A call's id as the client and the access log read it: written once for both.
+#[derive(Debug)]
+pub struct IdText([u8; Hyphenated::LENGTH]);
+
+impl IdText {
+    pub fn of(call: &Call) -> Self {
+        let mut text = [0; Hyphenated::LENGTH];
+        call.id.as_hyphenated().encode_lower(&mut text);
+        Self(text)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Adds what belongs to the call, not to the answer.
-pub fn finish(call: &Call, resolved: Option<&Resolved>, reply: &mut Reply) {
+pub fn finish(call: &Call, id: &IdText, resolved: Option<&Resolved>, reply: &mut Reply) {
     let headers = &mut reply.headers;
     headers.remove(SERVER);
-    let mut id = [0_u8; uuid::fmt::Hyphenated::LENGTH];
-    let id = call.id.as_hyphenated().encode_lower(&mut id);
-    insert_unique(reply, REQUEST_ID, id.as_bytes());
+    insert_unique(reply, REQUEST_ID, &id.0);
     insert_unique(reply, EXTENDED_REQUEST_ID, &call.extended_id.0);
     if matches!(reply.body, Body::Empty) && may_have_body(&call.head.method, reply.status) {
         reply.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));

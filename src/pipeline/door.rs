@@ -20,11 +20,12 @@ use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
 use crate::listener::{Answer, Handler, Refused};
 use crate::mapping::compression::compress_reply;
 use crate::model::ids::NodeName;
+use crate::pipeline::deliver::IdText;
 use crate::pipeline::fill::Chained;
-use crate::pipeline::record::Meant;
+use crate::pipeline::record::{Meant, Told};
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{
-    Errand, Gateway, at_once, deliver, first_half, record, refusal, second_half,
+    Errand, Gateway, Named, at_once, deliver, first_half, record, refusal, second_half,
 };
 
 /// Door 1: a client's request.
@@ -37,22 +38,26 @@ impl Handler for Clients {
     fn handle(&self, connection: Arc<Connection>, request: http::Request<Body>) -> Answer {
         let gateway = &self.gateway;
         let (mut head, body) = request.into_parts();
-        if let Some(method) = overridden(&head) {
+        let named = Named::in_headers(&head.headers);
+        if named.method_override
+            && let Some(method) = overridden(&head)
+        {
             head.method = method;
         }
-        let call = Arc::new(new_call(gateway, connection, head));
-        let errand = match first_half(gateway, Arc::clone(&call), body) {
-            Ok(errand) => errand,
+        let call = new_call(gateway, connection, head, named);
+        let (resolved, caller) = match first_half(gateway, &call) {
+            Ok(proved) => proved,
             Err((meant, refusal)) => {
-                return Answer::Now(leave(gateway, call, meant, refusal.into_reply()));
+                return Answer::Now(leave(gateway, call, named, meant, refusal.into_reply()));
             }
         };
-        let minimum = errand.resolved.stage.minimum_compression_size;
+        let minimum = resolved.stage.minimum_compression_size;
         if minimum.is_none()
-            && let Some(reply) = at_once(gateway, &errand)
+            && let Some(reply) = at_once(gateway, &call, named, &body, &resolved)
         {
-            return Answer::Now(leave(gateway, call, Meant::Route(errand.resolved), reply));
+            return Answer::Now(leave(gateway, call, named, Meant::Route(resolved), reply));
         }
+        let errand = Errand::new(Arc::clone(&call), named, body, (resolved, caller));
         let gateway = Arc::clone(gateway);
         Answer::Later(Box::pin(async move {
             let resolved = errand.resolved.clone();
@@ -61,15 +66,16 @@ impl Handler for Clients {
             if let Some(minimum) = minimum {
                 reply = compress_reply(reply, &call.head.headers, u64::from(minimum)).await;
             }
-            leave(&gateway, call, Meant::Route(resolved), reply)
+            leave(&gateway, call, named, Meant::Route(resolved), reply)
         }))
     }
 
     fn refuse(&self, connection: &Connection, reason: Refused) -> Response<Body> {
         let gateway = &self.gateway;
         let (head, ()) = http::Request::new(()).into_parts();
-        let call = Arc::new(new_call(gateway, Arc::new(connection.clone()), head));
-        leave(gateway, call, Meant::Nothing, refusal::from_listener(reason).into_reply())
+        let named = Named::default();
+        let call = new_call(gateway, Arc::new(connection.clone()), head, named);
+        leave(gateway, call, named, Meant::Nothing, refusal::from_listener(reason).into_reply())
     }
 }
 
@@ -77,11 +83,13 @@ impl Handler for Clients {
 fn leave(
     gateway: &Arc<Gateway>,
     call: Arc<Call>,
+    named: Named,
     meant: Meant,
     mut reply: Reply,
 ) -> Response<Body> {
-    deliver::finish(&call, meant.route(), &mut reply);
-    record::deliver(gateway, call, meant, reply)
+    let id = IdText::of(&call);
+    deliver::finish(&call, &id, meant.route(), &mut reply);
+    record::deliver(gateway, Told { call, id, named, meant }, reply)
 }
 
 /// The second half, once it is known whether there is a body.
@@ -114,20 +122,28 @@ async fn begun(mut body: Body) -> Result<Body, BodyError> {
     Ok(Body::Empty)
 }
 
-fn new_call(gateway: &Gateway, connection: Arc<Connection>, head: http::request::Parts) -> Call {
-    let mut random = [0_u8; 16 + 11];
-    rand::rng().fill_bytes(&mut random);
-    let (id, extended) = random.split_at(16);
-    let mut bytes = [0_u8; 16];
-    bytes.copy_from_slice(id);
-    let own = uuid::Builder::from_random_bytes(bytes).into_uuid();
-    Call {
-        id: head.headers.get(deliver::REQUEST_ID).and_then(clients_id).unwrap_or(own),
-        extended_id: extended_id(extended),
+fn new_call(
+    gateway: &Gateway,
+    connection: Arc<Connection>,
+    head: http::request::Parts,
+    named: Named,
+) -> Arc<Call> {
+    let mut random = rand::rng();
+    let (mut id, mut extended) = ([0; 16], [0; EXTENDED_RANDOM]);
+    random.fill_bytes(&mut id);
+    random.fill_bytes(&mut extended);
+    let own = uuid::Builder::from_random_bytes(id).into_uuid();
+    let wished = match named.request_id {
+        true => head.headers.get(deliver::REQUEST_ID).and_then(clients_id),
+        false => None,
+    };
+    Arc::new(Call {
+        id: wished.unwrap_or(own),
+        extended_id: extended_id(&extended),
         received_at: gateway.clock.now(),
         connection,
         head,
-    }
+    })
 }
 
 /// A client may name its request, as long as the name is a UUID.
@@ -148,20 +164,17 @@ fn overridden(head: &http::request::Parts) -> Option<Method> {
     Method::from_bytes(head.headers.get(&NAME)?.as_bytes()).ok()
 }
 
+/// Random bytes of an extended id.
+const EXTENDED_RANDOM: usize = 11;
+
 /// 15 characters of URL-safe base64 and a `=`, as recorded: `cXNV7F7iPHcFoDA=`.
-fn extended_id(random: &[u8]) -> ExtendedId {
+fn extended_id(random: &[u8; EXTENDED_RANDOM]) -> ExtendedId {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // The last character has four random bits, as eleven bytes are less than fifteen times six.
+    let bits = random.iter().fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte)) << 2;
     let mut text = *b"AAAAAAAAAAAAAAA=";
-    let mut bits = 0_u32;
-    let mut held = 0;
-    let mut random = random.iter();
-    for place in text.iter_mut().take(15) {
-        if held < 6 {
-            bits = (bits << 8) | u32::from(*random.next().unwrap_or(&0));
-            held += 8;
-        }
-        held -= 6;
-        *place = ALPHABET[((bits >> held) & 63) as usize];
+    for (index, place) in text.iter_mut().take(15).enumerate() {
+        *place = ALPHABET[(bits >> (6 * (14 - index)) & 63) as usize];
     }
     ExtendedId(text)
 }
@@ -205,7 +218,8 @@ pub async fn answer_edge(
         &call,
     )?;
     let deadline = Instant::now() + forwarded.time_left;
-    let errand = Errand { call, body, resolved, caller: Caller::Anonymous, deadline };
+    let named = Named::in_headers(&call.head.headers);
+    let errand = Errand { call, body, resolved, caller: Caller::Anonymous, named, deadline };
     Some(match tokio::time::timeout_at(deadline, second_half(gateway, errand)).await {
         Ok(outcome) => outcome.unwrap_or_else(Refusal::into_reply),
         Err(_) => Refusal::new(Type::IntegrationTimeout).into_reply(),

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http::header::{DATE, HeaderName};
-use http::{HeaderMap, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
@@ -27,8 +27,6 @@ use crate::pipeline::{Errand, Gateway};
 
 /// Set per call, never kept.
 const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
-/// What delivery and the listener add: two ids, `X-Cache`, `Age`, `Alt-Svc`, length and date.
-const HEADERS_TO_COME: usize = 7;
 /// Room a key usually needs; the buffer is reused by all calls of a thread.
 const KEY_BYTES: usize = 256;
 
@@ -80,11 +78,8 @@ fn rendered(call: &Call, resolved: &Resolved, rules: &CacheRules) -> Vec<u8> {
 /// The reply a stored entry gives at `now`.
 pub(super) fn reply_from(entry: &Entry, now: Timestamp) -> Reply {
     let age_seconds = entry.age_seconds(now);
-    // A clone would have to grow, and find every header its place again, for those still to come.
-    let mut headers = HeaderMap::with_capacity(entry.headers.len() + HEADERS_TO_COME);
-    for (name, value) in &entry.headers {
-        headers.append(name, value.clone());
-    }
+    // The entry's map has places for the headers still to come, and so has its clone.
+    let headers = entry.headers.clone();
     let mut reply = Reply::new(entry.status, headers, Body::from(entry.body.clone()));
     reply.cache = CacheStatus::Hit { age_seconds };
     reply.freshness = Some(Freshness {

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 use http_body::Body as _;
 use tokio::time::Instant;
@@ -57,23 +58,50 @@ pub struct Errand {
     pub body: Body,
     pub resolved: Resolved,
     pub caller: Caller,
+    pub named: Named,
     /// When the caller stops waiting.
     pub deadline: Instant,
+}
+
+/// Which of the headers the pipeline itself looks for a client has sent; mostly none. Found out in
+/// one pass over the few there are, because each look-up hashes the name it looks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    cache_control: bool,
+    content_length: bool,
+    method_override: bool,
+    request_id: bool,
+}
+
+impl Named {
+    pub fn in_headers(headers: &HeaderMap) -> Self {
+        let mut named = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "cache-control" => named.cache_control = true,
+                "content-length" => named.content_length = true,
+                "x-http-method-override" => named.method_override = true,
+                "x-amzn-requestid" => named.request_id = true,
+                _ => {}
+            }
+        }
+        named
+    }
 }
 
 /// Time an edge grants on top of the integration's, for the way to the region and back.
 const WAY_TO_REGION: Duration = Duration::from_millis(1_000);
 
 /// The stages before the cut. What a refused call meant is told with the refusal, for its record.
-fn first_half(gateway: &Gateway, call: Arc<Call>, body: Body) -> Result<Errand, (Meant, Refusal)> {
-    let resolved = match gateway.deployments.resolve(&call) {
+fn first_half(gateway: &Gateway, call: &Call) -> Result<(Resolved, Caller), (Meant, Refusal)> {
+    let resolved = match gateway.deployments.resolve(call) {
         Ok(resolved) => resolved,
         Err(err) => {
             let meant = match &err {
                 ResolveError::NoRoute(stage) => Meant::Stage(Arc::clone(stage)),
                 _ => Meant::Nothing,
             };
-            return Err((meant, refusal::unresolved(err, &call)));
+            return Err((meant, refusal::unresolved(err, call)));
         }
     };
     let route = resolved.route();
@@ -81,22 +109,40 @@ fn first_half(gateway: &Gateway, call: Arc<Call>, body: Body) -> Result<Errand, 
         return Err((Meant::Route(resolved), err.into()));
     }
     let Verdict::Admitted(caller) = gateway.auth.admit(route.authorizer);
-    let time = Duration::from_millis(u64::from(route.timeout_ms));
-    let deadline = Instant::now() + time + WAY_TO_REGION;
-    Ok(Errand { call, body, resolved, caller, deadline })
+    Ok((resolved, caller))
+}
+
+impl Errand {
+    /// The errand of a client's call, from now on.
+    fn new(
+        call: Arc<Call>,
+        named: Named,
+        body: Body,
+        (resolved, caller): (Resolved, Caller),
+    ) -> Self {
+        let time = Duration::from_millis(u64::from(resolved.route().timeout_ms));
+        let deadline = Instant::now() + time + WAY_TO_REGION;
+        Self { call, body, resolved, caller, named, deadline }
+    }
 }
 
 /// What of the second half needs no waiting, for a client's call: an answer in memory. It stands
 /// alone because most calls end here, and should not carry the room for waiting.
-fn at_once(gateway: &Gateway, errand: &Errand) -> Option<Reply> {
-    let rules = cached(errand)?;
-    let wants_fresh = asks_for_fresh(&errand.call);
+fn at_once(
+    gateway: &Gateway,
+    call: &Call,
+    named: Named,
+    body: &Body,
+    resolved: &Resolved,
+) -> Option<Reply> {
+    let rules = cached(call, body, resolved)?;
+    let wants_fresh = named.cache_control && asks_for_fresh(call);
     if wants_fresh && !rules.require_authorization {
         return None;
     }
-    let entry = fill::in_memory(gateway, &errand.call, &errand.resolved, rules)?;
+    let entry = fill::in_memory(gateway, call, resolved, rules)?;
     // The call came in at this node and this very moment.
-    let mut reply = fill::reply_from(&entry, errand.call.received_at);
+    let mut reply = fill::reply_from(&entry, call.received_at);
     if wants_fresh {
         deliver::warn_of_ignored_cache_control(&mut reply);
     }
@@ -105,18 +151,18 @@ fn at_once(gateway: &Gateway, errand: &Errand) -> Option<Reply> {
 
 /// The rules by which this very call may be answered from the cache. A body is no part of the key,
 /// so a call that has one is not.
-fn cached(errand: &Errand) -> Option<&CacheRules> {
-    let rules = errand.resolved.route().cache.as_ref()?;
-    let fits = errand.call.head.method == rules.verb && errand.body.is_end_stream();
+fn cached<'r>(call: &Call, body: &Body, resolved: &'r Resolved) -> Option<&'r CacheRules> {
+    let rules = resolved.route().cache.as_ref()?;
+    let fits = call.head.method == rules.verb && body.is_end_stream();
     fits.then_some(rules)
 }
 
 /// The stages after the cut: look up, answer, keep.
 async fn second_half(gateway: &Arc<Gateway>, errand: Errand) -> Result<Reply, Refusal> {
-    let Some(rules) = cached(&errand) else {
+    let Some(rules) = cached(&errand.call, &errand.body, &errand.resolved) else {
         return Box::pin(gateway.origin.answer(gateway, errand)).await;
     };
-    let wants_fresh = asks_for_fresh(&errand.call);
+    let wants_fresh = errand.named.cache_control && asks_for_fresh(&errand.call);
     let refused = wants_fresh && rules.require_authorization;
     // Said to the client by its own door alone: what crosses the tunnel may be kept there.
     let warn = refused && !matches!(errand.call.connection.door, Door::Tunnel { .. });

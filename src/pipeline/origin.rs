@@ -1,8 +1,7 @@
 //! What answers a call that no cache could: the other enum that carries the edge/region difference.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use http::HeaderName;
 use tokio::time::Instant;
 
 use crate::call::{Body, Call, RefusalReport, Reply};
@@ -16,6 +15,8 @@ use crate::pipeline::record::protocol;
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{Errand, Gateway};
 use crate::tunnel::{CallHead, Proved, ReplyHead, Scheme, Tunnel, TunnelError};
+
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 /// Where answers come from.
 #[derive(Debug)]
@@ -53,19 +54,18 @@ async fn integrate(integrations: &Integrations, errand: Errand) -> Result<Reply,
     let mapped = route.request_mapping.apply(&sources(&call, &parameter))?;
     let connection = &call.connection;
     let request = IntegrationRequest {
-        method: head.method.clone(),
-        query: head.uri.query().map(Arc::from),
-        headers: head.headers.clone(),
-        body,
+        method: &head.method,
+        query: head.uri.query(),
+        headers: &head.headers,
         mapped,
         peer: connection.peer.ip(),
         forwarded: Forwarded {
             proto: if connection.tls_version.is_empty() { "http" } else { "https" },
             port: connection.local.port(),
         },
-        trace_id: trace::extend(head.headers.get("x-amzn-trace-id"), call.received_at),
+        trace_id: trace::extend(head.headers.get(TRACE_ID), call.received_at),
     };
-    let reply = integrations.answer(request, &route.integration, deadline).await?;
+    let reply = integrations.answer(&request, body, &route.integration, deadline).await?;
     match &route.response_mapping {
         Some(mapping) => Ok(mapping.apply(reply)?),
         None => Ok(reply),

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
 use http::{Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use uuid::Uuid;
 
 use crate::call::{Body, BodyError, CacheStatus, Call, IntegrationReport, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, Resolved, Stage};
-use crate::pipeline::{Gateway, deliver, door};
-use crate::telemetry::access_log::{AccessLogs, Record};
+use crate::pipeline::deliver::IdText;
+use crate::pipeline::{Gateway, Named, deliver, door};
+use crate::telemetry::access_log::{AccessLogs, Record, Wants};
 use crate::telemetry::metrics::{Measurement, Metrics, StageMeter};
 
 /// Where records go.
@@ -55,16 +55,20 @@ impl Meant {
     }
 }
 
+/// What was found out about a call on its way.
+#[derive(Debug)]
+pub struct Told {
+    pub call: Arc<Call>,
+    pub id: IdText,
+    pub named: Named,
+    pub meant: Meant,
+}
+
 /// Turns the reply into the listener's response and sees to its record.
-pub fn deliver(
-    gateway: &Arc<Gateway>,
-    call: Arc<Call>,
-    meant: Meant,
-    reply: Reply,
-) -> Response<Body> {
+pub fn deliver(gateway: &Arc<Gateway>, told: Told, reply: Reply) -> Response<Body> {
     let Reply { status, headers, body, integration, refusal, cache, .. } = reply;
-    log_refusal(&call, refusal.as_ref());
-    let outcome = Outcome { call, meant, status, integration, refusal, cache };
+    log_refusal(&told.call, refusal.as_ref());
+    let outcome = Outcome { told, status, integration, refusal, cache };
     let body = match body {
         Body::Empty => {
             record(gateway, &outcome, 0);
@@ -89,8 +93,7 @@ pub fn deliver(
 
 /// What is known of a call when its reply's head is ready.
 struct Outcome {
-    call: Arc<Call>,
-    meant: Meant,
+    told: Told,
     status: StatusCode,
     integration: Option<IntegrationReport>,
     refusal: Option<RefusalReport>,
@@ -103,7 +106,7 @@ fn log_refusal(call: &Call, refusal: Option<&RefusalReport>) {
 }
 
 fn record(gateway: &Gateway, outcome: &Outcome, response_bytes: u64) {
-    let call = &outcome.call;
+    let Told { call, named, meant, .. } = &outcome.told;
     let latency = gateway.clock.now().since(call.received_at);
     let measurement = Measurement {
         status: outcome.status.as_u16(),
@@ -113,10 +116,10 @@ fn record(gateway: &Gateway, outcome: &Outcome, response_bytes: u64) {
             .integration
             .as_ref()
             .map(|report| Duration::from_millis(report.latency_ms)),
-        request_bytes: request_bytes(call),
+        request_bytes: if named.content_length { request_bytes(call) } else { 0 },
         response_bytes,
     };
-    let Some(stage) = outcome.meant.stage() else {
+    let Some(stage) = meant.stage() else {
         gateway.telemetry.unrouted.record(&measurement);
         return;
     };
@@ -124,7 +127,8 @@ fn record(gateway: &Gateway, outcome: &Outcome, response_bytes: u64) {
     if let Some(log) = &stage.access_log {
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         let account_id = &gateway.deployments.site().account_id;
-        let record = entry(outcome, stage, account_id, response_bytes, latency_ms);
+        let wanted = log.format.wants();
+        let record = entry(outcome, stage, account_id, wanted, response_bytes, latency_ms);
         log.log.write(&log.format, &record);
     }
 }
@@ -139,15 +143,19 @@ fn entry<'r>(
     outcome: &'r Outcome,
     stage: &'r Stage,
     account_id: &'r str,
+    wanted: Wants,
     response_length: u64,
     response_latency_ms: u64,
 ) -> Record<'r> {
-    let Outcome { call, .. } = outcome;
-    let route = outcome.meant.route().map(Resolved::route);
+    let Told { call, id, named, meant } = &outcome.told;
+    let route = meant.route().map(Resolved::route);
     const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
-    let header = |name: &HeaderName| call.head.headers.get(name).map(HeaderValue::as_bytes);
+    let header = |name: &HeaderName, wanted: bool| match wanted {
+        true => call.head.headers.get(name).map(HeaderValue::as_bytes),
+        false => None,
+    };
     Record {
-        request_id: logged_id(call),
+        request_id: (!named.request_id || has_its_wish(call)).then(|| id.as_bytes()),
         extended_request_id: call.extended_id,
         received_at: call.received_at,
         http_method: call.head.method.as_str(),
@@ -155,9 +163,9 @@ fn entry<'r>(
         resource_path: route.map_or("", |route| &route.resource_path),
         resource_id: route.map_or("", |route| route.resource_id.as_str()),
         protocol: protocol(call.head.version),
-        domain_name: snapshot::host(call),
-        user_agent: header(&USER_AGENT).unwrap_or_default(),
-        xray_trace_id: header(&TRACE_ID)
+        domain_name: if wanted.domain_name { snapshot::host(call) } else { "" },
+        user_agent: header(&USER_AGENT, wanted.user_agent).unwrap_or_default(),
+        xray_trace_id: header(&TRACE_ID, wanted.xray_trace_id)
             .and_then(|value| std::str::from_utf8(value).ok())
             .unwrap_or_default(),
         account_id,
@@ -177,12 +185,9 @@ fn entry<'r>(
     }
 }
 
-/// The call's id, unless the client wished for one that could not be had.
-fn logged_id(call: &Call) -> Option<Uuid> {
-    match call.head.headers.get(deliver::REQUEST_ID) {
-        Some(wished) => door::clients_id(wished),
-        None => Some(call.id),
-    }
+/// Whether the client, which wished for an id, wished for one that could be had.
+fn has_its_wish(call: &Call) -> bool {
+    call.head.headers.get(deliver::REQUEST_ID).and_then(door::clients_id).is_some()
 }
 
 /// As access logs and `$context.protocol` write it.

@@ -26,6 +26,7 @@ pub(super) async fn send(
     shared: &Arc<Shared>,
     host: &Arc<Host>,
     mut request: Outgoing,
+    again: &(dyn Fn() -> Option<Outgoing> + Sync),
     deadline: Instant,
 ) -> Result<Response<ResponseBody>, ClientError> {
     loop {
@@ -36,31 +37,23 @@ pub(super) async fn send(
             }
             Carrier::Http2(connection) => return over_http2(host, connection, request).await,
             Carrier::Reused(connection) => {
-                let copy = repeatable(&request);
+                let repeatable = request.is_repeatable();
                 let failed = match exchange(connection, over_http1(host, request)?).await {
                     Ok(response) => return Ok(response),
                     Err(failed) => failed,
                 };
                 // Each turn uses up one kept connection, so the loop ends with a fresh one.
-                request = match (failed.unsent, copy) {
-                    (Some(unsent), _) => from_http1(unsent),
-                    (None, Some(copy)) if failed.unheard => copy,
-                    _ => return Err(failed.error),
+                request = match failed.unsent {
+                    Some(unsent) => from_http1(unsent),
+                    None if repeatable && failed.unheard => match again() {
+                        Some(remade) => remade,
+                        None => return Err(failed.error),
+                    },
+                    None => return Err(failed.error),
                 };
             }
         }
     }
-}
-
-/// The same request once more, where sending it twice does no harm.
-fn repeatable(request: &Outgoing) -> Option<Outgoing> {
-    let safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    (safe && request.body.is_end_stream()).then(|| Outgoing {
-        method: request.method.clone(),
-        path_and_query: request.path_and_query.clone(),
-        headers: request.headers.clone(),
-        body: RequestBody::Empty,
-    })
 }
 
 async fn acquire(

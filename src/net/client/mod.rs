@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response};
+use http_body::Body as _;
 use rustls_pki_types::CertificateDer;
 use tokio::time::Instant;
 
@@ -144,6 +145,14 @@ pub struct Outgoing {
     pub body: RequestBody,
 }
 
+impl Outgoing {
+    /// Whether sending it twice does no harm (RFC 9110 section 9.2.2).
+    fn is_repeatable(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+            && self.body.is_end_stream()
+    }
+}
+
 /// The client. Clones share connections.
 #[derive(Clone)]
 pub struct HttpClient(Arc<Shared>);
@@ -228,9 +237,28 @@ impl HttpClient {
         request: Outgoing,
         deadline: Instant,
     ) -> Result<Response<ResponseBody>, ClientError> {
-        match tokio::time::timeout_at(deadline, exchange::send(&self.0, host, request, deadline))
-            .await
-        {
+        let spare = request.is_repeatable().then(|| {
+            (request.method.clone(), request.path_and_query.clone(), request.headers.clone())
+        });
+        let again = || {
+            let (method, path_and_query, headers) = spare.clone()?;
+            Some(Outgoing { method, path_and_query, headers, body: RequestBody::Empty })
+        };
+        self.send_remade(host, request, &again, deadline).await
+    }
+
+    /// The same, for a caller that can make its request once more: `again` is called when a kept
+    /// connection turned out to be dead and the request may be sent twice; what it makes must be
+    /// the same request, without a body.
+    pub async fn send_remade(
+        &self,
+        host: &Arc<Host>,
+        request: Outgoing,
+        again: &(dyn Fn() -> Option<Outgoing> + Sync),
+        deadline: Instant,
+    ) -> Result<Response<ResponseBody>, ClientError> {
+        let sent = exchange::send(&self.0, host, request, again, deadline);
+        match tokio::time::timeout_at(deadline, sent).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(ClientError::TimedOut),
         }

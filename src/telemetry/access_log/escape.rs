@@ -33,8 +33,7 @@ impl Escaping {
     /// Appends `text` so that it stays one value of the line. Bytes that are not UTF-8 come out as
     /// their numbers.
     pub fn push(self, text: &[u8], line: &mut Vec<u8>) {
-        // No early exit: the compiler turns this into a few wide comparisons.
-        if text.iter().fold(true, |all, byte| all & is_harmless(*byte)) {
+        if is_harmless_text(text) {
             line.extend_from_slice(text);
             return;
         }
@@ -80,9 +79,28 @@ impl Escaping {
     }
 }
 
+/// Long text is checked many bytes at once: without an early exit, the compiler makes a few wide
+/// comparisons of each chunk. Short text, the usual, and the rest of long text go by a table.
+fn is_harmless_text(text: &[u8]) -> bool {
+    let (chunks, rest) = text.as_chunks::<16>();
+    chunks.iter().all(|chunk| chunk.iter().fold(true, |all, byte| all & is_harmless(*byte)))
+        && rest.iter().all(|byte| HARMLESS[usize::from(*byte)])
+}
+
+static HARMLESS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < u8::MAX {
+        table[byte as usize] = is_harmless(byte);
+        byte += 1;
+    }
+    table
+};
+
 /// Bytes that every kind of line takes as they are; anything else is looked at closely.
-fn is_harmless(byte: u8) -> bool {
-    (b' '..=b'~').contains(&byte)
+const fn is_harmless(byte: u8) -> bool {
+    (byte >= b' ')
+        & (byte <= b'~')
         & (byte != b'"')
         & (byte != b'\\')
         & (byte != b'<')

@@ -13,10 +13,10 @@
 
 use std::cell::Cell;
 use std::io::Write;
-use std::net::IpAddr;
 
 use crate::model::quotas::ACCESS_LOG_FORMAT_BYTES_MAX;
 use crate::net::clock::Timestamp;
+use crate::net::text::{push_address, push_number};
 use crate::telemetry::access_log::escape::Escaping;
 use crate::telemetry::access_log::record::Record;
 
@@ -26,6 +26,16 @@ pub struct Format {
     pieces: Vec<Piece>,
     escaping: Escaping,
     unknown: Vec<String>,
+    wants: Wants,
+}
+
+/// Which values of a record a format prints, of those that take a search in the call's headers: the
+/// others may be left empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    pub domain_name: bool,
+    pub user_agent: bool,
+    pub xray_trace_id: bool,
 }
 
 /// Why a format string was refused.
@@ -105,17 +115,32 @@ impl Format {
         if text.chars().any(char::is_control) {
             return Err(FormatError::NotOneLine);
         }
-        let mut format =
-            Self { pieces: Vec::new(), escaping: Escaping::of(text), unknown: Vec::new() };
-        format.take_apart(text);
-        let names_the_call = |piece: &Piece| {
-            matches!(piece, Piece::Value(Variable::RequestId | Variable::ExtendedRequestId))
+        let mut format = Self {
+            pieces: Vec::new(),
+            escaping: Escaping::of(text),
+            unknown: Vec::new(),
+            wants: Wants::default(),
         };
-        if format.pieces.iter().any(names_the_call) {
+        format.take_apart(text);
+        format.wants = Wants {
+            domain_name: format.prints(&[Variable::DomainName, Variable::DomainPrefix]),
+            user_agent: format.prints(&[Variable::UserAgent]),
+            xray_trace_id: format.prints(&[Variable::XrayTraceId]),
+        };
+        if format.prints(&[Variable::RequestId, Variable::ExtendedRequestId]) {
             Ok(format)
         } else {
             Err(FormatError::NoRequestId)
         }
+    }
+
+    /// What a record must have for this format.
+    pub fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    fn prints(&self, any: &[Variable]) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Value(value) if any.contains(value)))
     }
 
     /// Names after `$context.` that AWS does not have either; most likely misspelt. They print `-`.
@@ -296,14 +321,11 @@ impl Variable {
         let text = |text: &str, line: &mut Vec<u8>| escaping.push(text.as_bytes(), line);
         match self {
             Variable::RequestId => match record.request_id {
-                Some(id) => {
-                    let mut hyphenated = [0; uuid::fmt::Hyphenated::LENGTH];
-                    let id = id.hyphenated().encode_lower(&mut hyphenated);
-                    line.extend_from_slice(id.as_bytes());
-                }
+                // Hexadecimal digits and hyphens need no escape, nor does the other id's base64.
+                Some(id) => line.extend_from_slice(id),
                 None => line.extend_from_slice(REPLACED_REQUEST_ID),
             },
-            Variable::ExtendedRequestId => text(record.extended_request_id.as_str(), line),
+            Variable::ExtendedRequestId => line.extend_from_slice(&record.extended_request_id.0),
             Variable::RequestTime => push_time(record.received_at, line),
             Variable::RequestTimeEpoch => push_number(record.received_at.as_millis(), line),
             Variable::HttpMethod => text(record.http_method, line),
@@ -363,38 +385,6 @@ impl Variable {
                 text(record.refusal.map_or("", |refusal| &refusal.response_type), line);
             }
         }
-    }
-}
-
-/// Decimal digits, without the formatting machinery: a line has half a dozen numbers.
-fn push_number(mut number: u64, line: &mut Vec<u8>) {
-    // u64::MAX has 20 digits.
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        // The remainder of a division by ten is a digit.
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 || start == 0 {
-            break;
-        }
-    }
-    line.extend_from_slice(&digits[start..]);
-}
-
-fn push_address(address: IpAddr, line: &mut Vec<u8>) {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            for (index, octet) in v4.octets().into_iter().enumerate() {
-                if index > 0 {
-                    line.push(b'.');
-                }
-                push_number(u64::from(octet), line);
-            }
-        }
-        // Writing to memory does not fail.
-        IpAddr::V6(v6) => write!(line, "{v6}").unwrap_or_default(),
     }
 }
 

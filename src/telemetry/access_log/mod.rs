@@ -19,6 +19,6 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use format::{Format, FormatError};
+pub use format::{Format, FormatError, Wants};
 pub use record::{Identity, Record};
 pub use writer::{AccessLog, AccessLogError, AccessLogs, Config};

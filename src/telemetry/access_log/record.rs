@@ -4,16 +4,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use uuid::Uuid;
-
 use crate::call::{ExtendedId, IntegrationReport, RefusalReport};
 use crate::net::clock::Timestamp;
 
 /// One finished call. Empty text means that the variable has no value and prints `-`.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// `None`: the client sent an `x-amzn-RequestId` that is no UUID.
-    pub request_id: Option<Uuid>,
+    /// A UUID. `None`: the client sent an `x-amzn-RequestId` that is no UUID.
+    pub request_id: Option<&'a [u8]>,
     pub extended_request_id: ExtendedId,
     /// When the call came in: `requestTime`, `requestTimeEpoch`.
     pub received_at: Timestamp,
@@ -73,7 +71,7 @@ pub struct Identity<'a> {
 impl Default for Record<'_> {
     fn default() -> Self {
         Self {
-            request_id: Some(Uuid::nil()),
+            request_id: Some(b""),
             extended_request_id: ExtendedId([b'='; 16]),
             received_at: Timestamp::from_millis(0),
             http_method: "",

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::runtime::Handle;
-use uuid::Uuid;
 
 use crate::call::{ExtendedId, IntegrationReport, RefusalReport};
 use crate::net::clock::Timestamp;
@@ -18,7 +17,7 @@ const INTEGRATION: IntegrationReport = IntegrationReport { status: 201, latency_
 
 fn record() -> Record<'static> {
     Record {
-        request_id: Some(Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef)),
+        request_id: Some(b"01234567-89ab-4def-8123-456789abcdef"),
         extended_request_id: ExtendedId(*b"cXNV7F7iPHcFoDA="),
         received_at: Timestamp::from_millis(1_700_000_000_123),
         http_method: "GET",

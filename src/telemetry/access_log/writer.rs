@@ -227,6 +227,11 @@ impl Shared {
             for shard in &log.shards {
                 let (count, dropped) = {
                     let mut shard = held(shard);
+                    // Swapped only where there are lines: two buffers then take turns and stay
+                    // warm, where a swap with every shard would send sixteen round the table.
+                    if shard.count == 0 && shard.dropped == 0 {
+                        continue;
+                    }
                     std::mem::swap(&mut shard.lines, &mut sink.spare);
                     (std::mem::take(&mut shard.count), std::mem::take(&mut shard.dropped))
                 };
