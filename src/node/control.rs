@@ -21,9 +21,7 @@ use crate::admin::iam::gate::{Gate, Wish};
 use crate::admin::iam::{sts, users};
 use crate::admin::operations::{Committed, ControlPlane, Effects, Gatekeeper, Keeper, Work};
 use crate::admin::protocol::error::{ApiError, ErrorKind};
-use crate::admin::protocol::operation::{
-    Effect, Site, TestInvokeAuthorizer, TestInvokeMethod,
-};
+use crate::admin::protocol::operation::{Effect, Site, TestInvokeAuthorizer, TestInvokeMethod};
 use crate::deployment::definition::Limits;
 use crate::gossip::Key;
 use crate::model::ids::{ApiId, StageName};
@@ -157,7 +155,9 @@ impl Publisher {
                 let publisher = Arc::clone(&self);
                 let published = tasks.runtime().spawn_blocking(move || publisher.publish()).await;
                 if !matches!(published, Ok(Ok(()))) {
-                    tracing::error!("A change could not be put in force; the node serves as before.");
+                    tracing::error!(
+                        "A change could not be put in force; the node serves as before."
+                    );
                 }
             }
         });

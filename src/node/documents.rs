@@ -518,8 +518,7 @@ async fn reread(
     doors: Doors,
 ) -> Result<u64, String> {
     let (site, timeouts) = (control.site.clone(), core.common.timeouts.clone());
-    let reading =
-        core.tasks.runtime().spawn_blocking(move || read(&apis, &site, &timeouts, doors));
+    let reading = core.tasks.runtime().spawn_blocking(move || read(&apis, &site, &timeouts, doors));
     let imported = reading.await.map_err(|_| "reading them failed".to_owned())?;
     let imported = imported.map_err(|problems| problems.to_string())?;
     let now = core.gateway.clock.now();

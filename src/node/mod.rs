@@ -27,8 +27,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
-use crate::admin::iam::users::NewKey;
 use crate::admin::http::{Admin, AdminError, PurgeOutcome, PurgeRequest};
+use crate::admin::iam::users::NewKey;
 use crate::admin::status::ClusterStatus;
 use crate::listener::ListenerError;
 use crate::model::problem::Problems;

@@ -17,9 +17,9 @@ use crate::model::ids::NodeName;
 use crate::net::client::{self, HttpClient};
 use crate::net::tasks::Tasks;
 use crate::node::config::{ApiConfig, BackendsConfig, Document, RegionConfig};
+use crate::node::control::{self, Control, Publisher};
 use crate::node::foundation::{Filled, Foundation, named};
 use crate::node::identity::Identity;
-use crate::node::control::{self, Control, Publisher};
 use crate::node::{Environment, Node, StartError, documents, gauges, operator, petstore};
 use crate::pipeline::door::{self, Clients, Forwarded};
 use crate::pipeline::{Gateway, Origin};
@@ -62,8 +62,17 @@ async fn fill(
     control: &Control,
 ) -> Result<Node, StartError> {
     let doors = config.doors();
-    let RegionConfig { common, public, private, plain, tunnel, backends, store: _, open_admin, apis } =
-        config;
+    let RegionConfig {
+        common,
+        public,
+        private,
+        plain,
+        tunnel,
+        backends,
+        store: _,
+        open_admin,
+        apis,
+    } = config;
     let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
     let apis = with_petstore(apis, &foundation)?;
     let stamps = documents::stamps(&apis);

@@ -258,17 +258,22 @@ impl Route<'_> {
             IntegrationKind::HttpProxy => None,
             _ => Some(ResponseMapping::compile(&integration.responses, &facts).map_err(failed)?),
         };
-        let request = self.request(call, domain_name, &requests)?;
+        let headers = endpoint::passed_on(&call.headers);
+        let request = self.request(call, domain_name, &requests, &headers)?;
         let shown = match integration.kind {
             IntegrationKind::Mock => None,
-            _ => endpoint::Shown::of(integration, &self.variables, self.api_id, &request),
+            _ => {
+                let has_body = !call.body.is_empty();
+                endpoint::Shown::of(integration, &self.variables, self.api_id, &request, has_body)
+            }
         };
         if let Some(shown) = &shown {
             shown.describe(&call.body, log);
         }
         let compiled = CompiledIntegration::compile(integration, self.api_id, &self.variables);
         let time = Duration::from_millis(u64::from(integration.timeout_ms));
-        let reply = integrations.answer(request, &compiled, Instant::now() + time).await;
+        let body = Body::from(Bytes::from(call.body.clone()));
+        let reply = integrations.answer(&request, body, &compiled, Instant::now() + time).await;
         let answer = Answer::read(reply.map_err(Failure::of_integration)?).await?;
         if shown.is_some() {
             answer.describe(log);
@@ -279,12 +284,13 @@ impl Route<'_> {
         }
     }
 
-    fn request(
+    fn request<'c>(
         &self,
-        call: &TestCall,
+        call: &'c TestCall,
         domain_name: &str,
         mapping: &RequestMapping,
-    ) -> Result<IntegrationRequest, Failure> {
+        headers: &'c HeaderMap,
+    ) -> Result<IntegrationRequest<'c>, Failure> {
         let parameter = |name: &str| call.path_parameters.get(name).map(String::as_str);
         let sources = Sources {
             method: &call.method,
@@ -301,10 +307,9 @@ impl Route<'_> {
         };
         let mapped = mapping.apply(&sources).map_err(Failure::of_mapping)?;
         Ok(IntegrationRequest {
-            method: call.method.clone(),
-            query: call.query.as_deref().map(Into::into),
-            headers: endpoint::passed_on(&call.headers),
-            body: Body::from(Bytes::from(call.body.clone())),
+            method: &call.method,
+            query: call.query.as_deref(),
+            headers,
             mapped,
             peer: PEER,
             forwarded: Forwarded { proto: "https", port: HTTPS_PORT },

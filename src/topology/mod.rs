@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 use crate::model::document::{At, Section};
 use crate::model::problem::{Findings, Problem, Problems};
-use crate::node::documents::{self, Imported};
 use crate::node::config::{ApiConfig, Document, EdgeConfig, NodeConfig, RegionConfig};
+use crate::node::documents::{self, Imported};
 
 /// A file this long is not read to its end; the parser then says so.
 const FILE_BYTES_READ_MAX: u64 = 4 * 1024 * 1024;
@@ -147,8 +147,7 @@ pub fn api_from_document(path: &Path, topology: &Topology) -> ApiConfig {
 /// All problems found.
 pub fn check(path: &Path) -> Result<(), Problems> {
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("toml")) {
-        let topology =
-            read_text("one-box.toml", Path::new("."), bundled(), &Overrides::default())?;
+        let topology = read_text("one-box.toml", Path::new("."), bundled(), &Overrides::default())?;
         let api = api_from_document(path, &topology);
         return load(&api, &topology).map(drop);
     }

@@ -3,7 +3,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::ids::ApiId;
 use crate::model::ids::NodeName;
+use crate::model::rest_api::EndpointType;
 use crate::store::control::{DatabaseConfig, KeySource};
 
 const SHIPPED: [&str; 4] = ["one-box", "three-pops", "regional-only", "private"];
@@ -115,10 +117,7 @@ fn the_bundled_topology_is_what_the_documents_promise() {
     assert_eq!(api.stage.methods["pets/{petId}/GET"].cache_ttl_seconds, 300);
     assert_eq!(api.stage.methods["health/GET"].caching_enabled, Some(false));
     assert_eq!(api.stage.methods["health/GET"].cache_ttl_seconds, 60);
-    assert_eq!(
-        api.load(&region.common.timeouts, region.doors()).unwrap().endpoint_type,
-        EndpointType::Edge
-    );
+    assert_eq!(super::load(api, &topology).unwrap().api.endpoint_type, EndpointType::Edge);
 }
 
 /// The defaults are those of the bundled file: writing them out changes nothing.

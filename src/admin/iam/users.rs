@@ -225,7 +225,11 @@ pub fn table(list: &Value) -> String {
             }
         }
     }
-    if text.is_empty() { "no users yet; the region's first start makes one\n".to_owned() } else { text }
+    if text.is_empty() {
+        "no users yet; the region's first start makes one\n".to_owned()
+    } else {
+        text
+    }
 }
 
 fn keys_of(txn: &Txn, user: &str) -> Vec<String> {

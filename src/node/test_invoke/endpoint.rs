@@ -88,7 +88,8 @@ impl Shown {
         integration: &Integration,
         variables: &IndexMap<String, String>,
         api_id: &str,
-        request: &IntegrationRequest,
+        request: &IntegrationRequest<'_>,
+        has_body: bool,
     ) -> Option<Self> {
         let proxy = integration.kind == IntegrationKind::HttpProxy;
         let uri = uri(integration, variables, request, proxy)?;
@@ -112,7 +113,7 @@ impl Shown {
         } else {
             set("accept", "application/json");
             set("user-agent", &format!("AmazonAPIGateway_{api_id}"));
-            if !matches!(request.body, crate::call::Body::Empty) {
+            if has_body {
                 set("content-type", "application/json");
             }
         }
@@ -152,7 +153,7 @@ fn set_mapped(headers: &mut HeaderMap, request: &IntegrationRequest) {
 fn uri(
     integration: &Integration,
     variables: &IndexMap<String, String>,
-    request: &IntegrationRequest,
+    request: &IntegrationRequest<'_>,
     proxy: bool,
 ) -> Option<String> {
     let whole = with_stage_variables(&integration.uri, variables);
@@ -191,7 +192,7 @@ fn uri(
 /// `None` where a variable has no value.
 fn fill(
     template: &str,
-    request: &IntegrationRequest,
+    request: &IntegrationRequest<'_>,
     (raw, text): (&'static AsciiSet, &'static AsciiSet),
     out: &mut String,
 ) -> Option<()> {
