@@ -205,9 +205,7 @@ impl Keeper for StoreKeeper {
 fn refused(error: ControlError) -> ApiError {
     tracing::error!(%error, "The control plane's store did not take a change.");
     match error {
-        ControlError::Contended | ControlError::Busy { .. } => ApiError::conflict(
-            "Unable to complete operation due to concurrent modification. Please try again later.",
-        ),
+        ControlError::Busy { .. } => ApiError::new(ErrorKind::TooManyRequests, "Too Many Requests"),
         ControlError::TooLarge { .. } => ApiError::bad_request(error.to_string()),
         _ => ApiError::new(ErrorKind::ServiceUnavailable, "Service Unavailable"),
     }

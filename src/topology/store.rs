@@ -35,7 +35,7 @@ pub(super) fn read(at: Option<At<'_>>) -> Store {
     {
         at.problem("the key comes from `key_file` already", Some("leave one out".to_owned()));
     }
-    let key = command_at.and_then(|at| command(&at)).or(file.map(KeySource::File));
+    let key = command_at.and_then(|at| command(&at)).or_else(|| file.map(KeySource::File));
     section.finish();
     Store { database, key }
 }

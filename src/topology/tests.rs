@@ -3,9 +3,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::ids::ApiId;
-use crate::model::ids::NodeName;
+use crate::model::ids::{ApiId, NodeName};
 use crate::model::rest_api::EndpointType;
+use crate::node::config::StoreConfig;
 use crate::store::control::{DatabaseConfig, KeySource};
 
 const SHIPPED: [&str; 4] = ["one-box", "three-pops", "regional-only", "private"];
@@ -85,7 +85,7 @@ fn the_commented_keys_of_one_box_are_real() {
     assert_eq!(all.region.common.gossip, some.region.common.gossip);
     assert_eq!(all.edges[0].regions, some.edges[0].regions);
     assert_eq!(all.region.common.log, some.region.common.log);
-    assert_eq!(all.region.store, some.region.store);
+    assert_eq!(all.region.store, StoreConfig::in_folder(&all.region.common.data));
     // What was commented out was really read.
     assert_eq!(all.region.common.workers, Some(2));
     assert_eq!(all.region.common.certificates.len(), 1);
@@ -223,7 +223,7 @@ fn the_store_is_in_the_data_folder_or_where_the_file_says() {
         ("url = \"sqlite:\"", "no file to keep anything in"),
         ("url = \"sqlite::memory:\"", "no file to keep anything in"),
         ("url = \"mysql://u:secret@h/d\"", "region.store.url: this is no database"),
-        ("ulr = \"sqlite:x\"", "did you mean `url`?"),
+        ("key_fil = \"x\"", "did you mean `key_file`?"),
         ("password_file = \"pw\"", "only a `postgres://` database has a password"),
         ("key_file = \"k\"\nkey_command = [\"kms\"]", "leave one out"),
         ("key_command = []", "no command"),

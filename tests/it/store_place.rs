@@ -188,12 +188,13 @@ impl Drop for Server {
 }
 
 /// Starts the server in its folder; it answers when this returns. Right after a crash the memory of
-/// the one before may still be in use, so it is tried again.
+/// the one before may still be in use; then the server ends at once, and is started again.
 fn run(folder: &Path) -> (Child, ChildStdin) {
     const SCRIPT: &str = r#"
         cd "$1"; shift
         "$@" >>log 2>&1 &
         server=$!
+        echo $server
         read -r
         kill -INT $server 2>/dev/null
         wait $server
@@ -208,25 +209,30 @@ fn run(folder: &Path) -> (Child, ChildStdin) {
         shell.args(server.get_args()).args(["-D", "data", "-h", "", "-k"]).arg(folder);
         // What it acknowledges must be on the disk: that is tested.
         shell.args(["-c", "fsync=on", "-c", "max_connections=200"]);
-        let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = shell.stdin.take().unwrap();
-        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
-        let before = log().matches("FATAL").count();
-        loop {
+        let mut pid = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        while is_alive(pid.trim()) {
             if answers(folder) {
                 return (shell, input);
             }
-            assert!(Instant::now() < end, "PostgreSQL does not start\n{}", log());
-            if log().matches("FATAL").count() > before {
-                break;
-            }
+            assert!(Instant::now() < end, "PostgreSQL does not answer in {}", folder.display());
             thread::sleep(Duration::from_millis(20));
         }
+        let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+        assert!(Instant::now() < end, "PostgreSQL does not start\n{log}");
         // Not by the end of its input, which would remove the folder.
         shell.kill().unwrap();
         shell.wait().unwrap();
         thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// Whether it runs: neither gone nor ended and not yet waited for (proc_pid_stat(5)).
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 fn url(folder: &Path, user: &str, database: &str) -> String {

@@ -12,8 +12,7 @@ use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::page::page;
 use crate::store::control::Body;
 
-pub const OPERATIONS: Operations =
-    &[("GetSdkTypes", get_sdk_types), ("GetSdkType", get_sdk_type), ("GetSdk", get_sdk)];
+pub const OPERATIONS: Operations = &[("GetSdkTypes", get_sdk_types), ("GetSdkType", get_sdk_type)];
 
 struct SdkType {
     id: &'static str,
@@ -120,23 +119,6 @@ fn get_sdk_type(_context: &mut Context<'_>, input: &Input) -> Result<Outcome, Ap
     Ok(Outcome::Body(body(find(input.label("sdktype_id"))?)))
 }
 
-fn get_sdk(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
-    let api = input.label("restapi_id");
-    support::rest_api(context, api)?;
-    if !support::has_stage(context.txn, api, input.label("stage_name")) {
-        return Err(ApiError::not_found("Invalid stage identifier specified"));
-    }
-    let sdk = find(input.label("sdk_type"))?;
-    Err(ApiError::new(
-        ErrorKind::NotImplemented,
-        format!(
-            "This build of Tidegate does not generate SDKs yet (asked for: {}). \
-             GetExport gives the API's OpenAPI document, which client generators read.",
-            sdk.id
-        ),
-    ))
-}
-
 fn find(id: &str) -> Result<&'static SdkType, ApiError> {
     TYPES
         .iter()
@@ -197,17 +179,5 @@ mod tests {
             world.refused("GetSdkType", call().uri("sdktype_id", "cobol")).0,
             ErrorKind::NotFound
         );
-    }
-
-    #[test]
-    fn an_sdk_is_refused_by_name_until_there_is_a_generator() {
-        let mut world = World::new(&[OPERATIONS]);
-        let at = |stage: &str, kind: &str| {
-            call().uri("restapi_id", "api1234567").uri("stage_name", stage).uri("sdk_type", kind)
-        };
-        let (kind, message) = world.refused("GetSdk", at("dev", "javascript"));
-        assert_eq!(kind, ErrorKind::NotImplemented);
-        assert!(message.contains("javascript"), "{message}");
-        assert_eq!(world.refused("GetSdk", at("nope", "java")).0, ErrorKind::NotFound);
     }
 }

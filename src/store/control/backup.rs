@@ -61,10 +61,9 @@ async fn copy(from: &Path, to: &Path) -> Result<Backup, ControlError> {
         sqlite::options(from).connect().await.map_err(|error| sqlite::explain(&place, &error))?;
     let neighbour = Neighbour::new(to).map_err(failed)?;
     // An empty file is as good as none to it ("VACUUM"), and this one has our permissions.
-    let copied = sqlx::query("VACUUM INTO ?1")
-        .bind(neighbour.0.display().to_string())
-        .execute(&mut open)
-        .await;
+    let name = neighbour.0.to_str();
+    let name = name.ok_or(ControlError::Invalid("the backup's name is no UTF-8"))?;
+    let copied = sqlx::query("VACUUM INTO ?1").bind(name).execute(&mut open).await;
     copied.map_err(|error| sqlite::explain(&place, &error))?;
     // The copy is made, whatever becomes of the connection.
     open.close().await.ok();
@@ -110,9 +109,15 @@ impl Neighbour {
         Ok(Self(path))
     }
 
-    /// link(2) fails where the name is taken; rename(2) would overwrite.
+    /// link(2) fails where the name is taken; rename(2) would overwrite, and is for file systems
+    /// without links.
     fn take_name(self, to: &Path) -> io::Result<()> {
-        fs::hard_link(&self.0, to)?;
+        match fs::hard_link(&self.0, to) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !to.exists() => {
+                fs::rename(&self.0, to)?;
+            }
+            linked => linked?,
+        }
         files::sync_folder(to)
     }
 }

@@ -1,6 +1,6 @@
 //! One database or the other: the same few questions, each in its engine's own words.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use sqlx::SqlSafeStr;
@@ -9,14 +9,32 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use crate::net::tasks::Tasks;
 use crate::store::control::config::DatabaseConfig;
 use crate::store::control::error::ControlError;
-use crate::store::control::postgres::Postgres;
+use crate::store::control::postgres::{self, Postgres};
 use crate::store::control::row::Row;
-use crate::store::control::sqlite::Sqlite;
+use crate::store::control::sqlite::{self, Sqlite};
 
 #[derive(Debug)]
 pub(super) enum Database {
     Sqlite(Sqlite),
     Postgres(Postgres),
+}
+
+/// The right to write next, by the database's own lock. What was read with it is the newest, and
+/// stays so. Dropped, it changes nothing.
+#[derive(Debug)]
+pub(super) enum Held {
+    Sqlite(sqlite::Held),
+    Postgres(postgres::Held),
+}
+
+impl Held {
+    /// Writes rows and `next` in one transaction, durably.
+    pub(super) async fn commit(self, next: u64, rows: Arc<Vec<Row>>) -> Result<(), ControlError> {
+        match self {
+            Held::Sqlite(held) => held.commit(next, rows).await,
+            Held::Postgres(held) => held.commit(next, rows).await,
+        }
+    }
 }
 
 /// What was read in one look at the database.
@@ -75,6 +93,20 @@ impl Database {
         either!(self, engine => engine.commit(expected, next, rows).await)
     }
 
+    /// Waits for the right to write next, and reads what changed after `known`.
+    pub(super) async fn hold(&self, known: u64) -> Result<(Held, Found), ControlError> {
+        Ok(match self {
+            Database::Sqlite(engine) => {
+                let (held, found) = engine.hold(known).await?;
+                (Held::Sqlite(held), found)
+            }
+            Database::Postgres(engine) => {
+                let (held, found) = engine.hold(known).await?;
+                (Held::Postgres(held), found)
+            }
+        })
+    }
+
     pub(super) async fn key_id(&self) -> Result<Option<String>, ControlError> {
         either!(self, engine => engine.key_id().await)
     }
@@ -107,20 +139,31 @@ pub(super) fn migrator(steps: &[(&'static str, &'static str)]) -> Migrator {
     Migrator::with_migrations(migrations.collect())
 }
 
-/// What a failed step means; `None` for what the engine itself complains of.
-pub(super) fn migration_error(place: &str, error: &MigrateError) -> Option<ControlError> {
+/// What a failed step means; what the engine complains of is put in its own words.
+pub(super) fn migration_error(
+    place: &str,
+    error: MigrateError,
+    explain: impl FnOnce(sqlx::Error) -> ControlError,
+) -> ControlError {
     let place = place.to_owned();
-    match error {
-        MigrateError::VersionMissing(version) => Some(ControlError::Newer {
-            place,
-            cause: format!("its tables are in form {version}, which this program does not know"),
-        }),
-        MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
-            let cause = format!("its tables are not as form {version} should be");
-            Some(ControlError::Database { place, cause })
+    let cause = match error {
+        MigrateError::VersionMissing(version) => {
+            return ControlError::Newer {
+                place,
+                cause: format!(
+                    "its tables are in form {version}, which this program does not know"
+                ),
+            };
         }
-        _ => None,
-    }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            return explain(error);
+        }
+        MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
+            format!("its tables are not as form {version} should be")
+        }
+        other => other.to_string(),
+    };
+    ControlError::Database { place, cause }
 }
 
 /// A number of the table `meta`.
@@ -146,6 +189,6 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// As [`quoted`].
-pub(super) fn quoted_path(path: &PathBuf) -> String {
+pub(super) fn quoted_path(path: &Path) -> String {
     quoted(&path.display().to_string())
 }

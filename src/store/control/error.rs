@@ -41,9 +41,6 @@ pub enum ControlError {
     /// Somebody else changed the database's bytes, or moved a row.
     #[error("{place}: {object} cannot be opened: {cause}")]
     Sealed { place: String, object: ObjectKey, cause: &'static str },
-    /// Other processes were faster each time.
-    #[error("others change the control plane all the time; nothing was changed (try again)")]
-    Contended,
     #[error("{what} is larger than {limit} allowed; nothing was changed")]
     TooLarge { what: &'static str, limit: usize },
     #[error("{0}")]
@@ -71,6 +68,6 @@ impl ControlError {
 
     /// Whether the same call may succeed a little later without anybody doing anything.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Contended | Self::Unreachable { .. })
+        matches!(self, Self::Busy { .. } | Self::Unreachable { .. })
     }
 }

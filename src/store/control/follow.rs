@@ -73,10 +73,9 @@ fn report(kept_up: Result<(), ControlError>, fails: &mut bool) {
 }
 
 async fn prune(inner: &Inner) {
-    let Some(to) = inner.revision().checked_sub(TOMBSTONES_KEPT) else { return };
-    match inner.database.prune(to).await {
+    match inner.prune(TOMBSTONES_KEPT).await {
         Ok(0) => {}
-        Ok(gone) => tracing::debug!(gone, to, "Forgot what was deleted long ago"),
+        Ok(gone) => tracing::debug!(gone, "Forgot what was deleted long ago"),
         Err(error) => tracing::warn!(%error, "Old deletions could not be forgotten"),
     }
 }
@@ -87,7 +86,9 @@ async fn listen(inner: Arc<Inner>, told: Arc<Notify>) {
     let stopped = inner.tasks.stopped().clone();
     let mut pause = LISTEN_AGAIN_FIRST;
     while !stopped.is_cancelled() {
-        let heard = stopped.run_until_cancelled(hear(&inner, postgres, &told, &mut pause)).await;
+        // On the heap: a connection's states are large, and this task has few others.
+        let hearing = Box::pin(hear(&inner, postgres, &told, &mut pause));
+        let heard = stopped.run_until_cancelled(hearing).await;
         if let Some(error) = heard {
             tracing::debug!(%error, "Listening for changes ended; polling goes on");
         }

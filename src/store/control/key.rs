@@ -226,7 +226,7 @@ mod tests {
         for (line, says) in [
             ("echo the vault is sealed >&2; exit 3", "the vault is sealed"),
             ("echo hello", "is no key"),
-            ("yes", "signal"),
+            ("yes", "ended with"),
         ] {
             let said = load(&words(line)).await.unwrap_err().to_string();
             assert!(said.contains("key command `sh`") && said.contains(says), "{said}");

@@ -3,7 +3,8 @@
 //! The database is the truth, a [`state::State`] in memory what everybody reads. One call is one
 //! transaction: its handler runs on the newest picture, and its changes are committed only if the
 //! database is still at that picture's revision. Otherwise another writer (another region process,
-//! or the command line) was faster: the picture is brought up to date and the handler runs again.
+//! or the command line) was faster: then the database is locked, the picture brought up to date, and
+//! the handler runs again.
 //!
 //! SQLite in the data folder is the default; PostgreSQL lets several region processes share one
 //! control plane. All bodies are sealed, so neither the database nor its backup holds a

@@ -10,9 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, Row as _};
+use sqlx::{ConnectOptions, Connection, PgConnection, Row as _, Transaction};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -71,22 +70,19 @@ impl Postgres {
         &self.place
     }
 
-    /// Waits for an answer, but not for ever.
     async fn within<T>(
         &self,
         question: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, ControlError> {
-        match timeout(ANSWER_WAIT, question).await {
-            Ok(answer) => answer.map_err(|error| explain(&self.place, &error)),
-            Err(_) => Err(silent(&self.place)),
-        }
+        within(&self.place, question).await
     }
 
     pub(super) async fn revision(&self) -> Result<u64, ControlError> {
-        let question = sqlx::query_scalar::<_, Option<String>>(
-            "SELECT (SELECT value FROM meta WHERE name = 'revision')",
-        );
-        let found = self.within(question.fetch_one(&self.pool)).await?;
+        let question = async {
+            let mut open = self.pool.acquire().await?;
+            revision(&mut open).await
+        };
+        let found = self.within(question).await?;
         number(&self.place, found.as_deref())
     }
 
@@ -94,39 +90,28 @@ impl Postgres {
         let question = async {
             let mut look =
                 self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-            let (revision, pruned_to): (Option<String>, Option<String>) = sqlx::query_as(
-                "SELECT (SELECT value FROM meta WHERE name = 'revision'), \
-                 (SELECT value FROM meta WHERE name = 'pruned_to')",
-            )
-            .fetch_one(&mut *look)
-            .await?;
-            // A number that cannot be read makes an error of the whole below.
-            let pruned = pruned_to.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
-            let known = known.filter(|known| *known >= pruned);
-            let rows =
-                match known {
-                    Some(known) => sqlx::query(
-                        "SELECT kind, scope, id, revision, body FROM objects WHERE revision > $1",
-                    )
-                    .bind(to_sql(known))
-                    .fetch_all(&mut *look)
-                    .await?,
-                    None => {
-                        sqlx::query(
-                            "SELECT kind, scope, id, revision, body FROM objects \
-                         WHERE body IS NOT NULL",
-                        )
-                        .fetch_all(&mut *look)
-                        .await?
-                    }
-                };
+            let revision = revision(&mut look).await?;
+            let seen = look_since(&mut look, known).await?;
             look.commit().await?;
-            let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
-            Ok((revision, pruned_to, known.is_none(), rows))
+            Ok((revision, seen))
         };
-        let (revision, pruned_to, is_whole, rows) = self.within(question).await?;
-        number(&self.place, pruned_to.as_deref())?;
-        Ok(Found { revision: number(&self.place, revision.as_deref())?, is_whole, rows })
+        let (revision, seen) = self.within(question).await?;
+        found(&self.place, revision, seen)
+    }
+
+    pub(super) async fn hold(&self, known: u64) -> Result<(Held, Found), ControlError> {
+        let question = async {
+            let mut change = self.pool.begin().await?;
+            let revision =
+                sqlx::query_scalar("SELECT value FROM meta WHERE name = 'revision' FOR UPDATE")
+                    .fetch_optional(&mut *change)
+                    .await?;
+            let seen = look_since(&mut change, Some(known)).await?;
+            Ok((change, revision, seen))
+        };
+        let (change, revision, seen) = self.within(question).await?;
+        let held = Held { place: self.place.clone(), change };
+        Ok((held, found(&self.place, revision, seen)?))
     }
 
     pub(super) async fn commit(
@@ -147,9 +132,7 @@ impl Postgres {
                 change.rollback().await?;
                 return Ok(false);
             }
-            if !rows.is_empty() {
-                write(&mut change, next, &rows).await?;
-            }
+            write(&mut change, next, &rows).await?;
             tell(&mut change, next).await?;
             change.commit().await?;
             Ok(true)
@@ -233,6 +216,86 @@ impl Postgres {
     }
 }
 
+/// A transaction that has locked the revision's row. It ends with its change, or undone when it is
+/// dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    place: String,
+    change: Transaction<'static, sqlx::Postgres>,
+}
+
+impl Held {
+    pub(super) async fn commit(self, next: u64, rows: Arc<Vec<Row>>) -> Result<(), ControlError> {
+        let Self { place, mut change } = self;
+        let question = async {
+            sqlx::query("UPDATE meta SET value = $1 WHERE name = 'revision'")
+                .bind(next.to_string())
+                .execute(&mut *change)
+                .await?;
+            write(&mut change, next, &rows).await?;
+            tell(&mut change, next).await?;
+            change.commit().await
+        };
+        within(&place, question).await
+    }
+}
+
+/// Waits for an answer, but not for ever.
+async fn within<T>(
+    place: &str,
+    question: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, ControlError> {
+    match timeout(ANSWER_WAIT, question).await {
+        Ok(answer) => answer.map_err(|error| explain(place, &error)),
+        Err(_) => Err(silent(place)),
+    }
+}
+
+async fn revision(open: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT value FROM meta WHERE name = 'revision'").fetch_optional(open).await
+}
+
+/// The end of pruning as it is written, whether the rows are all there are, and the rows.
+type Seen = (Option<String>, bool, Vec<Row>);
+
+/// Within a transaction in which no revision can be committed, or none can be seen. A prune can:
+/// so the rows are read first, and when the mark then says that deletions were missing, all of them.
+async fn look_since(open: &mut PgConnection, known: Option<u64>) -> Result<Seen, sqlx::Error> {
+    if let Some(known) = known {
+        let rows =
+            sqlx::query("SELECT kind, scope, id, revision, body FROM objects WHERE revision > $1")
+                .bind(to_sql(known))
+                .fetch_all(&mut *open)
+                .await?;
+        let pruned_to = pruned_to(open).await?;
+        // A number that cannot be read makes an error of the whole in `found`.
+        let pruned = pruned_to.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+        if known >= pruned {
+            let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
+            return Ok((pruned_to, false, rows));
+        }
+    }
+    let rows =
+        sqlx::query("SELECT kind, scope, id, revision, body FROM objects WHERE body IS NOT NULL")
+            .fetch_all(&mut *open)
+            .await?;
+    let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    Ok((pruned_to(open).await?, true, rows))
+}
+
+async fn pruned_to(open: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT value FROM meta WHERE name = 'pruned_to'").fetch_optional(open).await
+}
+
+fn found(
+    place: &str,
+    revision: Option<String>,
+    (pruned_to, is_whole, rows): Seen,
+) -> Result<Found, ControlError> {
+    number(place, pruned_to.as_deref())?;
+    Ok(Found { revision: number(place, revision.as_deref())?, is_whole, rows })
+}
+
 /// The URL, and the password from its file.
 pub(super) fn options(
     url: &PostgresUrl,
@@ -271,14 +334,7 @@ async fn prepare(options: &PgConnectOptions, place: &str) -> Result<(), ControlE
     let done = done.await;
     // The server notices either way.
     open.close().await.ok();
-    done.map_err(|error| {
-        migration_error(place, &error).unwrap_or_else(|| match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                explain(place, &error)
-            }
-            other => ControlError::Database { place: place.to_owned(), cause: other.to_string() },
-        })
-    })
+    done.map_err(|error| migration_error(place, error, |error| explain(place, &error)))
 }
 
 /// All rows in one statement: a round trip each would make a large import slow.

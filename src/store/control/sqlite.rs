@@ -8,18 +8,18 @@
 //! Every question runs on a blocking thread of the runtime. sqlx's SQLite waits without the
 //! runtime's timers, and tokio, whose clock tests pause, then knows that somebody is at work.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::store::control::database::{Found, from_sql, migration_error, migrator, number, to_sql};
 use crate::store::control::error::ControlError;
@@ -28,8 +28,11 @@ use crate::store::control::row::Row;
 const MIGRATIONS: &[(&str, &str)] = &[("objects", include_str!("migrations/sqlite_1.sql"))];
 /// What another process's commit may take; longer, and the call is refused.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
-/// Two processes that make the same new database get in each other's way; one wins each time.
-const MIGRATION_TRIES: usize = 5;
+/// For another process that starts with the same file, and checks all of it.
+const START_WAIT: Duration = Duration::from_secs(60);
+const START_PAUSE: Duration = Duration::from_millis(10);
+/// The write lock at once: one asked for after a read is refused without waiting.
+const BEGIN_WRITING: &str = "BEGIN IMMEDIATE";
 const ONLY_THE_OWNER: u32 = 0o600;
 
 /// Primary result codes ("Result and Error Codes").
@@ -61,21 +64,9 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
 impl Sqlite {
     pub(super) async fn open(path: &Path, runtime: Handle) -> Result<Self, ControlError> {
         let place: Arc<str> = path.display().to_string().into();
-        create(path).map_err(|source| ControlError::io("cannot create", path, source))?;
-        let options =
-            options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
         let opened = {
-            let (place, handle) = (Arc::clone(&place), runtime.clone());
-            runtime.spawn_blocking(move || {
-                handle.block_on(async {
-                    let mut writer =
-                        options.connect().await.map_err(|error| explain(&place, &error))?;
-                    prepare(&mut writer, &place).await?;
-                    let reader =
-                        options.connect().await.map_err(|error| explain(&place, &error))?;
-                    Ok::<_, ControlError>((writer, reader))
-                })
-            })
+            let (path, place, handle) = (path.to_owned(), Arc::clone(&place), runtime.clone());
+            runtime.spawn_blocking(move || start(&path, &place, &handle))
         };
         let (writer, reader) = opened.await.map_err(|_| ControlError::Closed)??;
         Ok(Self {
@@ -119,34 +110,11 @@ impl Sqlite {
         let question = async move |open: &mut SqliteConnection| {
             // A transaction reads one picture of the file.
             let mut look = open.begin().await?;
-            let marks = marks(&mut look).await?;
-            // A number that cannot be read makes an error of the whole below.
-            let pruned_to = marks.1.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
-            let known = known.filter(|known| *known >= pruned_to);
-            let rows =
-                match known {
-                    Some(known) => sqlx::query(
-                        "SELECT kind, scope, id, revision, body FROM objects WHERE revision > ?1",
-                    )
-                    .bind(to_sql(known))
-                    .fetch_all(&mut *look)
-                    .await?,
-                    None => {
-                        sqlx::query(
-                            "SELECT kind, scope, id, revision, body FROM objects \
-                         WHERE body IS NOT NULL",
-                        )
-                        .fetch_all(&mut *look)
-                        .await?
-                    }
-                };
+            let seen = look_since(&mut look, known).await?;
             look.commit().await?;
-            let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
-            Ok((marks, known.is_none(), rows))
+            Ok(seen)
         };
-        let ((revision, pruned_to), is_whole, rows) = self.ask(&self.reader, question).await?;
-        number(&self.place, pruned_to.as_deref())?;
-        Ok(Found { revision: number(&self.place, revision.as_deref())?, is_whole, rows })
+        found(&self.place, self.ask(&self.reader, question).await?)
     }
 
     pub(super) async fn commit(
@@ -156,8 +124,7 @@ impl Sqlite {
         rows: Arc<Vec<Row>>,
     ) -> Result<bool, ControlError> {
         let question = async move |open: &mut SqliteConnection| {
-            // Takes the lock at once: a lock asked for after a read is refused without waiting.
-            let mut change = open.begin_with("BEGIN IMMEDIATE").await?;
+            let mut change = open.begin_with(BEGIN_WRITING).await?;
             let moved =
                 sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'revision' AND value = ?2")
                     .bind(next.to_string())
@@ -168,25 +135,26 @@ impl Sqlite {
                 change.rollback().await?;
                 return Ok(false);
             }
-            for row in rows.iter() {
-                sqlx::query(
-                    "INSERT INTO objects (kind, scope, id, revision, body) \
-                     VALUES (?1, ?2, ?3, ?4, ?5) \
-                     ON CONFLICT (kind, scope, id) \
-                     DO UPDATE SET revision = excluded.revision, body = excluded.body",
-                )
-                .bind(&row.kind)
-                .bind(&row.scope)
-                .bind(&row.id)
-                .bind(to_sql(row.revision))
-                .bind(row.body.as_deref())
-                .execute(&mut *change)
-                .await?;
-            }
+            write(&mut change, &rows).await?;
             change.commit().await?;
             Ok(true)
         };
         self.ask(&self.writer, question).await
+    }
+
+    pub(super) async fn hold(&self, known: u64) -> Result<(Held, Found), ControlError> {
+        let mut held = Held {
+            place: Arc::clone(&self.place),
+            runtime: self.runtime.clone(),
+            open: Some(Arc::clone(&self.writer).lock_owned().await),
+        };
+        let question = async move |open: &mut SqliteConnection| {
+            sqlx::query(BEGIN_WRITING).execute(&mut *open).await?;
+            look_since(open, Some(known)).await
+        };
+        let seen = held.ask(question).await?;
+        let found = found(&held.place, seen)?;
+        Ok((held, found))
     }
 
     pub(super) async fn key_id(&self) -> Result<Option<String>, ControlError> {
@@ -227,7 +195,7 @@ impl Sqlite {
 
     pub(super) async fn prune(&self, to: u64) -> Result<u64, ControlError> {
         let question = async move |open: &mut SqliteConnection| {
-            let mut change = open.begin_with("BEGIN IMMEDIATE").await?;
+            let mut change = open.begin_with(BEGIN_WRITING).await?;
             let gone = sqlx::query("DELETE FROM objects WHERE body IS NULL AND revision <= ?1")
                 .bind(to_sql(to))
                 .execute(&mut *change)
@@ -269,42 +237,127 @@ impl Sqlite {
     }
 }
 
+/// A transaction that has the file's write lock. It spans several questions, so it is begun and
+/// ended by hand.
+#[derive(Debug)]
+pub(super) struct Held {
+    place: Arc<str>,
+    runtime: Handle,
+    /// Present but while a question is asked, and after the end.
+    open: Option<OwnedMutexGuard<Option<SqliteConnection>>>,
+}
+
+impl Held {
+    pub(super) async fn commit(
+        mut self,
+        next: u64,
+        rows: Arc<Vec<Row>>,
+    ) -> Result<(), ControlError> {
+        let question = async move |open: &mut SqliteConnection| {
+            sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'revision'")
+                .bind(next.to_string())
+                .execute(&mut *open)
+                .await?;
+            write(open, &rows).await?;
+            sqlx::query("COMMIT").execute(open).await
+        };
+        self.ask(question).await?;
+        // Nothing is left to be undone.
+        self.open = None;
+        Ok(())
+    }
+
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        question: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let mut guard = self.open.take().ok_or(ControlError::Closed)?;
+        let handle = self.runtime.clone();
+        let asked = self.runtime.spawn_blocking(move || {
+            let answer = match guard.as_mut() {
+                Some(open) => handle.block_on(question(open)).map_err(Some),
+                None => Err(None),
+            };
+            (guard, answer)
+        });
+        // Only a runtime that ends abandons it.
+        let (guard, answer) = asked.await.map_err(|_| ControlError::Closed)?;
+        self.open = Some(guard);
+        answer.map_err(|error| {
+            error.map_or(ControlError::Closed, |error| explain(&self.place, &error))
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(mut guard) = self.open.take() else { return };
+        let handle = self.runtime.clone();
+        // The next one to write waits for the guard.
+        self.runtime.spawn_blocking(move || {
+            if let Some(open) = guard.as_mut() {
+                // Fails where nothing was begun, or where the engine has undone it already.
+                handle.block_on(sqlx::query("ROLLBACK").execute(open)).ok();
+            }
+        });
+    }
+}
+
+/// A writer and a reader of a file that is whole and has this program's tables.
+fn start(
+    path: &Path,
+    place: &str,
+    handle: &Handle,
+) -> Result<(SqliteConnection, SqliteConnection), ControlError> {
+    let failed = |source| ControlError::io("cannot create", path, source);
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let _alone = alone(folder, place)?;
+    create(path).map_err(failed)?;
+    let options =
+        options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    handle.block_on(async {
+        let explain = |error| explain(place, &error);
+        let mut writer = options.connect().await.map_err(explain)?;
+        is_whole(&mut writer, place).await?;
+        let migrated = migrator(MIGRATIONS).run_direct(None, &mut writer, false).await;
+        migrated.map_err(|error| migration_error(place, error, explain))?;
+        let reader = options.connect().await.map_err(explain)?;
+        Ok((writer, reader))
+    })
+}
+
+/// One process starts after the other: the switch to WAL and the first migration are refused
+/// without waiting where another is at them. The lock is the folder's (flock(2)); it ends with the
+/// file that is returned. SQLite's own locks on its file would end with any descriptor of it.
+fn alone(folder: &Path, place: &str) -> Result<Option<File>, ControlError> {
+    let file =
+        File::open(folder).map_err(|source| ControlError::io("cannot open", folder, source))?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            // A file system without such locks.
+            Err(TryLockError::Error(_)) => return Ok(None),
+            Err(TryLockError::WouldBlock) if waited >= START_WAIT => {
+                let cause = "another process is starting with it";
+                return Err(ControlError::Busy { place: place.to_owned(), cause });
+            }
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(START_PAUSE);
+                waited += START_PAUSE;
+            }
+        }
+    }
+}
+
 /// An empty file that only the owner may read; SQLite's own would follow the umask.
 fn create(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
     match OpenOptions::new().write(true).create_new(true).mode(ONLY_THE_OWNER).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Is the file whole, and are its tables of this program's form?
-async fn prepare(open: &mut SqliteConnection, place: &str) -> Result<(), ControlError> {
-    is_whole(open, place).await?;
-    for attempt in 1.. {
-        match migrator(MIGRATIONS).run_direct(None, open, false).await {
-            Ok(()) => break,
-            Err(error) => {
-                if let Some(error) = migration_error(place, &error) {
-                    return Err(error);
-                }
-                if attempt == MIGRATION_TRIES {
-                    return Err(match error {
-                        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                            explain(place, &error)
-                        }
-                        other => ControlError::Database {
-                            place: place.to_owned(),
-                            cause: other.to_string(),
-                        },
-                    });
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// "PRAGMA integrity_check": pages, rows and indexes.
@@ -329,6 +382,61 @@ async fn marks(open: &mut SqliteConnection) -> Result<Marks, sqlx::Error> {
     )
     .fetch_one(open)
     .await
+}
+
+/// Marks, whether the rows are all there are, and the rows.
+type Seen = (Marks, bool, Vec<Row>);
+
+/// Within a transaction, so that marks and rows belong together.
+async fn look_since(open: &mut SqliteConnection, known: Option<u64>) -> Result<Seen, sqlx::Error> {
+    let marks = marks(open).await?;
+    // A number that cannot be read makes an error of the whole in `found`.
+    let pruned_to = marks.1.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let known = known.filter(|known| *known >= pruned_to);
+    let rows = match known {
+        Some(known) => {
+            sqlx::query("SELECT kind, scope, id, revision, body FROM objects WHERE revision > ?1")
+                .bind(to_sql(known))
+                .fetch_all(open)
+                .await?
+        }
+        None => {
+            sqlx::query(
+                "SELECT kind, scope, id, revision, body FROM objects WHERE body IS NOT NULL",
+            )
+            .fetch_all(open)
+            .await?
+        }
+    };
+    let rows = rows.into_iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    Ok((marks, known.is_none(), rows))
+}
+
+fn found(
+    place: &str,
+    ((revision, pruned_to), is_whole, rows): Seen,
+) -> Result<Found, ControlError> {
+    number(place, pruned_to.as_deref())?;
+    Ok(Found { revision: number(place, revision.as_deref())?, is_whole, rows })
+}
+
+/// Within a transaction.
+async fn write(open: &mut SqliteConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
+    for row in rows {
+        sqlx::query(
+            "INSERT INTO objects (kind, scope, id, revision, body) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (kind, scope, id) \
+             DO UPDATE SET revision = excluded.revision, body = excluded.body",
+        )
+        .bind(&row.kind)
+        .bind(&row.scope)
+        .bind(&row.id)
+        .bind(to_sql(row.revision))
+        .bind(row.body.as_deref())
+        .execute(&mut *open)
+        .await?;
+    }
+    Ok(())
 }
 
 fn row(found: sqlx::sqlite::SqliteRow) -> Result<Row, sqlx::Error> {

@@ -6,23 +6,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::net::clock::{Clock, Timestamp};
 use crate::net::tasks::Tasks;
 use crate::store::control::config::Config;
-use crate::store::control::database::Database;
+use crate::store::control::database::{Database, Found, Held};
 use crate::store::control::error::ControlError;
 use crate::store::control::seal::Sealer;
 use crate::store::control::state::{Change, State, Txn};
 use crate::store::control::{follow, key, row};
 
-/// Runs of one handler before its caller is told to come again. With two processes writing all the
-/// time half of the tries are lost, so this many hardly ever are.
-const TRIES_MAX: u32 = 24;
-/// The wait after a lost try is random up to this, doubled with each, up to the longest.
-const BACKOFF_FIRST: Duration = Duration::from_millis(2);
-const BACKOFF_LONGEST: Duration = Duration::from_millis(100);
+/// Runs of one handler: on the picture as it is; if another process was faster, once more with the
+/// database's lock held, when nobody can be faster.
+const RUNS_MAX: usize = 2;
 /// For the writers before this one, in this process.
 const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Both engines count in signed 64 bits.
@@ -118,6 +115,15 @@ impl ControlStore {
         Timestamp::from_millis(self.0.heard_at.load(Ordering::Relaxed))
     }
 
+    /// Forgets deletions except those of the last `kept` revisions, and says how many. The follower
+    /// does so from time to time.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub async fn prune(&self, kept: u64) -> Result<u64, ControlError> {
+        self.0.prune(kept).await
+    }
+
     /// Runs `work` on the newest picture and commits what it changed. It may be run several times,
     /// so it must have no effect besides. When this returns, the change is on the disk, and
     /// [`current`](Self::current) has it. A refusal by `work` is the inner error; it commits
@@ -136,10 +142,8 @@ impl ControlStore {
             place: inner.database.place().to_owned(),
             cause: "too many changes wait before this one",
         })?;
-        for attempt in 0..TRIES_MAX {
-            if let Some(pause) = backoff(attempt) {
-                sleep(pause).await;
-            }
+        let mut held = None;
+        for _ in 0..RUNS_MAX {
             let picture = inner.current.load_full();
             let mut txn = Txn::new(Arc::clone(&picture));
             let outcome = work(&mut txn);
@@ -147,40 +151,51 @@ impl ControlStore {
                 Ok(_) => txn.into_changes(),
                 Err(_) => Vec::new(),
             };
-            let ended = inner.spawn_end(turn, Arc::clone(&picture), changes).await?;
+            let ended = inner.spawn_end(turn, held, picture, changes).await?;
             turn = ended.turn;
-            if let Some(revision) = ended.committed? {
-                return Ok(outcome.map(|value| Committed { value, revision }));
+            match ended.end? {
+                End::Settled(revision) => {
+                    return Ok(outcome.map(|value| Committed { value, revision }));
+                }
+                End::Behind(lock) => held = Some(lock),
             }
         }
-        Err(ControlError::Contended)
+        // The second run has the lock, and settles.
+        Err(ControlError::Invalid("another process wrote past the database's lock"))
     }
 }
 
-/// How a try ended; the turn comes back with it.
+/// How a run ended; the turn comes back with it.
 struct Ended {
     turn: OwnedMutexGuard<()>,
-    /// `None` when another process was faster; the picture then is newer.
-    committed: Result<Option<u64>, ControlError>,
+    end: Result<End, ControlError>,
+}
+
+enum End {
+    /// At this revision.
+    Settled(u64),
+    /// Another process was faster. The picture is the newest now, and the lock keeps it so.
+    Behind(Held),
 }
 
 impl Inner {
-    /// Ends a try in a task of its own: the caller's future may be dropped at any time, and a
+    /// Ends a run in a task of its own: the caller's future may be dropped at any time, and a
     /// commit under way must still reach the picture, in its order.
     async fn spawn_end(
         self: &Arc<Self>,
         turn: OwnedMutexGuard<()>,
+        held: Option<Held>,
         picture: Arc<State>,
         changes: Vec<Change>,
     ) -> Result<Ended, ControlError> {
         let inner = Arc::clone(self);
         let ending = self.tasks.spawn(async move {
-            let committed = if changes.is_empty() {
-                inner.is_newest(&picture).await
+            let end = if changes.is_empty() {
+                inner.end_unchanged(held, &picture).await
             } else {
-                inner.commit(&picture, changes).await
+                inner.commit(held, &picture, changes).await
             };
-            Ended { turn, committed }
+            Ended { turn, end }
         });
         // Only a runtime that ends abandons it.
         ending.await.map_err(|_| ControlError::Closed)
@@ -188,19 +203,25 @@ impl Inner {
 
     /// What a handler read, or refused, holds only if nobody else wrote meanwhile: a client may have
     /// created there what it asks for here. A database that does not answer changes nothing in that.
-    async fn is_newest(self: &Arc<Self>, picture: &State) -> Result<Option<u64>, ControlError> {
-        if self.database.revision().await.is_ok_and(|revision| revision > picture.revision) {
-            self.catch_up().await?;
-            return Ok(None);
+    async fn end_unchanged(
+        self: &Arc<Self>,
+        held: Option<Held>,
+        picture: &State,
+    ) -> Result<End, ControlError> {
+        if held.is_none()
+            && self.database.revision().await.is_ok_and(|revision| revision > picture.revision)
+        {
+            return self.hold().await.map(End::Behind);
         }
-        Ok(Some(picture.revision))
+        Ok(End::Settled(picture.revision))
     }
 
     async fn commit(
         self: &Arc<Self>,
+        held: Option<Held>,
         picture: &Arc<State>,
         changes: Vec<Change>,
-    ) -> Result<Option<u64>, ControlError> {
+    ) -> Result<End, ControlError> {
         let expected = picture.revision;
         if expected >= REVISION_MAX {
             return Err(ControlError::Invalid("revisions are used up"));
@@ -212,13 +233,23 @@ impl Inner {
             Ok((Arc::new(rows), picture.with(next, changes)))
         });
         let (rows, state) = sealing.await?;
-        if self.database.commit(expected, next, rows).await? {
-            self.heard();
-            self.publish(state);
-            return Ok(Some(next));
+        match held {
+            Some(held) => held.commit(next, rows).await?,
+            None if self.database.commit(expected, next, rows).await? => {}
+            None => return self.hold().await.map(End::Behind),
         }
-        self.catch_up().await?;
-        Ok(None)
+        self.heard();
+        self.publish(state);
+        Ok(End::Settled(next))
+    }
+
+    /// Takes the database's lock and moves the picture to where it is then. Without the lock a
+    /// process that lost once loses on: the winner writes again from the newest picture, while the
+    /// loser still reads what it missed.
+    async fn hold(self: &Arc<Self>) -> Result<Held, ControlError> {
+        let (held, found) = self.database.hold(self.revision()).await?;
+        self.advance(found).await?;
+        Ok(held)
     }
 
     /// Is the database elsewhere than the picture? If so, moves the picture there.
@@ -234,8 +265,12 @@ impl Inner {
 
     /// Moves the picture to where the database is. The caller has the turn.
     async fn catch_up(self: &Arc<Self>) -> Result<(), ControlError> {
+        let found = self.database.since(Some(self.revision())).await?;
+        self.advance(found).await
+    }
+
+    async fn advance(self: &Arc<Self>, found: Found) -> Result<(), ControlError> {
         let known = self.current.load_full();
-        let found = self.database.since(Some(known.revision)).await?;
         if found.revision < known.revision {
             return Err(ControlError::WentBack {
                 place: self.database.place().to_owned(),
@@ -255,6 +290,13 @@ impl Inner {
         });
         self.publish(reading.await?);
         Ok(())
+    }
+
+    pub(super) async fn prune(&self, kept: u64) -> Result<u64, ControlError> {
+        match self.revision().checked_sub(kept) {
+            None | Some(0) => Ok(0),
+            Some(to) => self.database.prune(to).await,
+        }
     }
 
     pub(super) fn revision(&self) -> u64 {
@@ -313,11 +355,4 @@ async fn sealer(config: &Config, database: &Database) -> Result<Sealer, ControlE
         return Err(ControlError::WrongKey { key: config.key.to_string(), place: place() });
     }
     Ok(sealer)
-}
-
-/// Nothing before the first two tries; then random, so that two who met do not meet again.
-fn backoff(attempt: u32) -> Option<Duration> {
-    let lost = attempt.checked_sub(2)?;
-    let most = BACKOFF_FIRST.saturating_mul(1 << lost.min(16)).min(BACKOFF_LONGEST);
-    Some(most.mul_f64(rand::random::<f64>()))
 }
