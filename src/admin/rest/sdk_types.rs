@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::support;
-use crate::admin::protocol::error::{ApiError, ErrorKind};
+use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::page::page;
 use crate::store::control::Body;
@@ -154,6 +153,7 @@ fn body(sdk: &SdkType) -> Body {
 mod tests {
     use super::super::trial::{World, call};
     use super::*;
+    use crate::admin::protocol::error::ErrorKind;
 
     #[test]
     fn six_types_in_the_order_of_pages() {
