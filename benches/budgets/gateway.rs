@@ -173,7 +173,11 @@ fn deployment(backend: SocketAddr, routes: usize) -> StageDeployment {
             }),
             cache_headers: true,
         },
-        domains: vec![BasePathMapping { domain_name: HOST.into(), base_path: String::new() }],
+        domains: vec![BasePathMapping {
+            domain_name: HOST.into(),
+            base_path: String::new(),
+            certificate: None,
+        }],
     }
 }
 

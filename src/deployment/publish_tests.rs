@@ -189,6 +189,7 @@ fn a_domain_follows_the_change_of_its_stage() {
     let mapped = |version| {
         let mut content = content(1, version);
         content.domains = vec![BasePathMapping {
+            certificate: None,
             domain_name: "shop.example.com".into(),
             base_path: String::new(),
         }];

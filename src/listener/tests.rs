@@ -723,6 +723,29 @@ async fn certificates_are_chosen_by_name_and_reloaded() {
 
 /// The key of another certificate is an error at start, not at the first handshake.
 #[test]
+fn an_uploaded_certificate_serves_its_name_and_goes_again() {
+    let source = |name: &str| {
+        let (material, root) = issue(name);
+        (CertificateSource { names: vec![name.to_owned()], material }, root)
+    };
+    let (own, _) = source("a.example");
+    let certificates = Certificates::load(vec![own]).unwrap();
+    let leaf = |name: &str| certificates.find(Some(name)).unwrap().cert[0].clone();
+    let before = leaf("a.example");
+    // It goes before what the node has for the same name; a broken one is left out.
+    let (uploaded, _) = source("a.example");
+    let broken = CertificateSource {
+        names: vec!["b.example".to_owned()],
+        material: Material::Pem { chain: b"x".as_slice().into(), key: b"y".as_slice().into() },
+    };
+    certificates.serve_uploaded(vec![broken, uploaded]);
+    assert_ne!(leaf("a.example"), before);
+    assert_eq!(leaf("b.example"), before, "the default");
+    certificates.serve_uploaded(Vec::new());
+    assert_eq!(leaf("a.example"), before);
+}
+
+#[test]
 fn a_key_must_fit_its_certificate() {
     let (Material::Pem { chain, .. }, _) = issue("a") else { unreachable!() };
     let (Material::Pem { key, .. }, _) = issue("b") else { unreachable!() };

@@ -61,6 +61,9 @@ pub struct Certificates {
     table: ArcSwap<Table>,
     /// What the table was made from; the first is the default.
     sources: Mutex<Vec<Loaded>>,
+    /// Those of custom domains. Their names go before the others': a local CA's certificate may
+    /// name the same domain.
+    uploaded: Mutex<Vec<Loaded>>,
 }
 
 #[derive(Debug, Default)]
@@ -96,9 +99,29 @@ impl Certificates {
         let loaded = load_all(sources, &provider)?;
         Ok(Arc::new(Self {
             provider,
-            table: ArcSwap::from_pointee(table_of(&loaded)),
+            table: ArcSwap::from_pointee(table_of(&loaded, &[])),
             sources: Mutex::new(loaded),
+            uploaded: Mutex::default(),
         }))
+    }
+
+    /// Serves these besides, in place of those of the last call. One that cannot be loaded is
+    /// logged and left out; it was checked when it was uploaded.
+    pub fn serve_uploaded(&self, sources: Vec<CertificateSource>) {
+        let mut loaded = Vec::with_capacity(sources.len());
+        for source in sources {
+            let names = source.names.clone();
+            match load_all(vec![source], &self.provider) {
+                Ok(found) => loaded.extend(found),
+                Err(err) => {
+                    tracing::error!(%err, ?names, "An uploaded certificate cannot be served.");
+                }
+            }
+        }
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
+        *uploaded = loaded;
+        self.table.store(Arc::new(table_of(&sources, &uploaded)));
     }
 
     /// Puts other certificates in place of all present ones, for new handshakes.
@@ -108,7 +131,8 @@ impl Certificates {
     pub fn replace(&self, sources: Vec<CertificateSource>) -> Result<(), ListenerError> {
         let loaded = load_all(sources, &self.provider)?;
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        self.table.store(Arc::new(table_of(&loaded)));
+        let uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
+        self.table.store(Arc::new(table_of(&loaded, &uploaded)));
         *sources = loaded;
         Ok(())
     }
@@ -155,7 +179,8 @@ impl Certificates {
             }
         }
         if changed {
-            self.table.store(Arc::new(table_of(&sources)));
+            let uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
+            self.table.store(Arc::new(table_of(&sources, &uploaded)));
         }
     }
 
@@ -202,12 +227,12 @@ impl Table {
     }
 }
 
-fn table_of(sources: &[Loaded]) -> Table {
+fn table_of(sources: &[Loaded], uploaded: &[Loaded]) -> Table {
     let mut table = Table {
         default: sources.first().map(|loaded| loaded.certified.clone()),
         ..Table::default()
     };
-    for loaded in sources {
+    for loaded in uploaded.iter().chain(sources) {
         for name in &loaded.source.names {
             let name = name.to_ascii_lowercase().into_boxed_str();
             // The first source that names a server has it.

@@ -2,6 +2,8 @@
 //!
 //! AWS: API Gateway REST API Reference, "Stage" and "MethodSetting".
 
+use std::fmt;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,24 @@ pub struct BasePathMapping {
     pub domain_name: String,
     /// Without slashes at its ends; empty maps everything.
     pub base_path: String,
+    /// What the domain's owner uploaded for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<DomainCertificate>,
+}
+
+/// A certificate for a custom domain, as every node that answers for the domain needs it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainCertificate {
+    /// PEM, leaf first.
+    pub chain: String,
+    /// PEM.
+    pub key: String,
+}
+
+impl fmt::Debug for DomainCertificate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("DomainCertificate(…)")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -130,6 +130,7 @@ impl Publisher {
             timeouts,
         );
         drop(known);
+        core.take_certificates();
         for unserved in &published.unserved {
             tracing::warn!(what = unserved.what, reason = unserved.reason, "This is not served.");
         }

@@ -80,8 +80,10 @@ fn fill(
         listeners,
         edges: None,
         tunnel: Some(tunnel.clone()),
+        certificates: Arc::clone(&certificates),
     };
     let core = foundation.core(filled, None);
+    core.take_certificates();
     core.announce();
     switchboard::start(Switchboard { core: Arc::clone(&core), tunnel }, heard);
     gauges::watch(&core);

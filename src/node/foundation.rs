@@ -74,6 +74,7 @@ pub(super) struct Core {
     pub(super) edges: Option<Edges>,
     /// Edge only.
     pub(super) tunnel: Option<Tunnel>,
+    certificates: Arc<Certificates>,
     /// Region only.
     pub(super) control: Option<Control>,
     /// Region only, once it stands.
@@ -89,6 +90,7 @@ pub(super) struct Filled {
     pub(super) listeners: Vec<(&'static str, Arc<Gauges>)>,
     pub(super) edges: Option<Edges>,
     pub(super) tunnel: Option<Tunnel>,
+    pub(super) certificates: Arc<Certificates>,
 }
 
 impl Foundation {
@@ -229,7 +231,7 @@ impl Foundation {
 
     /// What the running node's tasks share.
     pub(super) fn core(self, filled: Filled, control: Option<Control>) -> Arc<Core> {
-        let Filled { role, gateway, gossip, listeners, edges, tunnel } = filled;
+        let Filled { role, gateway, gossip, listeners, edges, tunnel, certificates } = filled;
         Arc::new(Core {
             role,
             gateway,
@@ -242,6 +244,7 @@ impl Foundation {
             started_at: self.environment.clock.now(),
             edges,
             tunnel,
+            certificates,
             control,
             plane: OnceLock::new(),
             tasks: self.tasks,
@@ -287,6 +290,26 @@ impl Core {
 
     pub(super) fn plane(&self) -> Option<Arc<ControlPlane>> {
         self.plane.get().cloned()
+    }
+
+    /// Takes the certificates of the custom domains that are served now.
+    pub(super) fn take_certificates(&self) {
+        let snapshot = self.gateway.deployments.current();
+        let mut sources: Vec<CertificateSource> = Vec::new();
+        for domain in snapshot.stages().flat_map(|stage| &stage.domains) {
+            let Some(certificate) = &domain.certificate else { continue };
+            if sources.iter().any(|known| known.names.contains(&domain.domain_name)) {
+                continue;
+            }
+            sources.push(CertificateSource {
+                names: vec![domain.domain_name.clone()],
+                material: Material::Pem {
+                    chain: certificate.chain.as_bytes().into(),
+                    key: certificate.key.as_bytes().into(),
+                },
+            });
+        }
+        self.certificates.serve_uploaded(sources);
     }
 
     pub(super) fn purge_head(&self) -> u64 {

@@ -17,10 +17,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::admin::rest::domain_names;
 use crate::deployment::definition::{Limits, stage_deployment};
 use crate::deployment::{Changed, Deployments, Fingerprint, Wanted};
 use crate::model::ids::{ApiId, StageName};
-use crate::model::stage::{BasePathMapping, StageDeployment};
+use crate::model::stage::{BasePathMapping, DomainCertificate, StageDeployment};
 use crate::node::config::{Doors, TimeoutsConfig};
 use crate::store::control::{Body, Kind, Object, State};
 use crate::store::parts::PartRef;
@@ -233,12 +234,24 @@ fn domains(
             reasons.push((format!("domain name {name}"), reason.to_owned()));
             continue;
         }
+        let certificate = certificate(&object.body);
         for (base_path, (api, stage)) in mappings(state, name) {
-            let mapping = BasePathMapping { domain_name: name.to_ascii_lowercase(), base_path };
+            let mapping = BasePathMapping {
+                domain_name: name.to_ascii_lowercase(),
+                base_path,
+                certificate: certificate.clone(),
+            };
             found.entry((ApiId::new(&api), StageName::new(&stage))).or_default().push(mapping);
         }
     }
     found
+}
+
+/// What was uploaded for a domain; one that has only an ARN is served with the topology's files.
+fn certificate(domain: &Body) -> Option<DomainCertificate> {
+    let own = |name: &str| Some(text(domain, name)).filter(|text| !text.is_empty());
+    let chain = own(domain_names::CERTIFICATES)?.to_owned();
+    Some(DomainCertificate { chain, key: own(domain_names::PRIVATE_KEY)?.to_owned() })
 }
 
 /// A domain that asks more of its callers than we can check is not served at all.

@@ -101,7 +101,15 @@ async fn fill(
     let edges = tunnel.map(|at| accept_edges(at, &gateway, &foundation)).transpose()?;
     let tunnel = edges.as_ref().map(Edges::local_addr);
     let listeners = named([("public", &public), ("private", &private), ("plain", &plain)]);
-    let filled = Filled { role: "region", gateway, gossip, listeners, edges, tunnel: None };
+    let filled = Filled {
+        role: "region",
+        gateway,
+        gossip,
+        listeners,
+        edges,
+        tunnel: None,
+        certificates: Arc::clone(&certificates),
+    };
     let clock = foundation.environment.clock.clone();
     let core = foundation.core(filled, Some(control.clone()));
     // Ports are ours now, so what is changed from here on is served.

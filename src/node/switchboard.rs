@@ -125,6 +125,7 @@ impl Switchboard {
             match self.core.gateway.deployments.refresh(&source).await {
                 Ok(changed) => {
                     missing.config = false;
+                    self.core.take_certificates();
                     let epoch = self.core.gateway.deployments.epoch();
                     self.core.gossip.set(Key::ConfigEpoch, &epoch.to_string());
                     self.tunnel.report(Report::Applied { epoch });

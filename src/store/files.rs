@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use aws_lc_rs::digest;
@@ -14,11 +15,16 @@ use crate::store::StoreError;
 /// Characters of a SHA-256 in hexadecimal.
 pub const HASH_CHARS: usize = 64;
 
+/// Only the owner reads what is kept: parts hold the private keys of custom domains.
+const MODE: u32 = 0o600;
+
 /// Replaces `path` by `bytes`, atomically and durably.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let temporary = path.with_added_extension("new");
     let write = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
+        let mut open = File::options();
+        let open = open.write(true).create(true).truncate(true).mode(MODE);
+        let mut file = open.open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

@@ -144,7 +144,7 @@ fn domains(list: &At<'_>) -> Vec<BasePathMapping> {
             continue;
         }
         let base_path = base_path.trim_matches('/').to_owned();
-        let mapping = BasePathMapping { domain_name: host, base_path };
+        let mapping = BasePathMapping { domain_name: host, base_path, certificate: None };
         if domains.contains(&mapping) {
             at.problem(format!("`{text}` is listed twice"), None);
         }
