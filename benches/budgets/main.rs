@@ -7,11 +7,13 @@
 
 mod control;
 mod gateway;
+mod plane;
 mod tunnel;
 
 use divan::{Bencher, black_box};
 use gateway::World;
 use http::HeaderMap;
+use plane::Plane;
 use tidegate::cache::key::{KeySource, KeyTemplate};
 use tidegate::model::ids::{ApiId, StageName};
 use tokio::runtime::{Builder, Runtime};
@@ -110,4 +112,25 @@ fn publish_large_api(bencher: Bencher<'_, '_>, resources: usize) {
 fn read_definition(bencher: Bencher<'_, '_>, resources: usize) {
     let definition = control::definition("api0000000", resources);
     bencher.bench_local(|| control::read(black_box(&definition)));
+}
+
+/// A page of 25 resources of an API that has 10,000.
+#[divan::bench]
+fn list_resources(bencher: Bencher<'_, '_>) {
+    let plane = Plane::new(1, 10_000);
+    bencher.bench_local(|| plane.get(black_box("/restapis/api0000000/resources")));
+}
+
+/// One resource of 10,000.
+#[divan::bench]
+fn get_resource(bencher: Bencher<'_, '_>) {
+    let plane = Plane::new(1, 10_000);
+    bencher.bench_local(|| plane.get(black_box("/restapis/api0000000/resources/r05000")));
+}
+
+/// A page of 500 of 1,000 APIs.
+#[divan::bench]
+fn list_apis(bencher: Bencher<'_, '_>) {
+    let plane = Plane::new(1_000, 0);
+    bencher.bench_local(|| plane.get(black_box("/restapis?limit=500")));
 }
