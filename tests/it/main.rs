@@ -8,6 +8,7 @@ mod certificates;
 mod client_door;
 mod clients;
 mod command_line;
+mod control_plane;
 mod deploy;
 mod doors;
 mod floorplan;
