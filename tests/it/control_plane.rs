@@ -7,10 +7,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -55,8 +54,8 @@ const NOT_BUILT: &str = "not built yet";
 
 /// Longer than any of the scripts takes, on a machine that does something else besides.
 const SCRIPT_MAX: Duration = Duration::from_secs(240);
-/// How long the writers write before something is done to their region.
-const UNDER_LOAD: Duration = Duration::from_secs(2);
+/// Acknowledgements before something is done to the writers' region.
+const LOAD: usize = 100;
 
 /// A region and its edges in one process, and where its clients are.
 struct Up {
@@ -226,40 +225,32 @@ fn no_update_of_32_clients_at_once_is_lost() {
 #[test]
 fn kill_9_under_load_keeps_every_acknowledged_resource() {
     let Some(mut up) = Up::start(TOPOLOGY, &[]) else { return };
-    let mut write = up.script("acknowledged.py", &["write"]);
-    let write = write.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let acknowledging = thread::spawn(move || write.wait_with_output().unwrap());
-    thread::sleep(UNDER_LOAD);
+    let mut writers = Writers::start(&up);
+    writers.acknowledge(LOAD);
     up.running.signal("-KILL");
     up.running.end();
-    let said = acknowledging.join().unwrap();
-    let (out, err) =
-        (String::from_utf8(said.stdout).unwrap(), String::from_utf8_lossy(&said.stderr));
-    assert!(said.status.success(), "{out}{err}");
-    assert!(out.lines().count() > 10, "there was load: {out}{err}");
+    let acknowledged = writers.end();
     up.start_again();
-    up.has(&out);
+    up.has(&acknowledged);
     no_errors(&up.running.err());
 }
 
 #[test]
 fn a_backup_made_under_load_has_what_was_acknowledged_before() {
     let Some(mut up) = Up::start(TOPOLOGY, &[]) else { return };
-    let write = Running::command(up.script("acknowledged.py", &["write"]));
-    thread::sleep(UNDER_LOAD);
-    let before = write.out();
-    assert!(before.lines().count() > 10, "there was load: {before}{}", write.err());
+    let mut writers = Writers::start(&up);
+    writers.acknowledge(LOAD);
+    let before = writers.said.clone();
     let backup =
         run(up.folder.path(), &["backup", "b.db", "--topology", "t.toml", "--data", "data"]);
     assert_eq!(backup.code, Some(0), "{backup:?}");
-    thread::sleep(Duration::from_millis(100));
-    let after = write.out();
-    assert!(after.len() > before.len(), "the load went on");
-    drop(write);
-
-    // Back to the copy, as `tidegate backup --help` says.
+    // The load goes on.
+    writers.acknowledge(LOAD);
     up.running.signal("-TERM");
     assert_eq!(up.running.end().code(), Some(0), "{}", up.running.err());
+    writers.end();
+
+    // Back to the copy, as `tidegate backup --help` says.
     let own = up.data().join("region");
     fs::rename(up.folder.path().join("b.db"), own.join("control.db")).unwrap();
     for file in ["control.db-wal", "control.db-shm"] {
@@ -269,6 +260,41 @@ fn a_backup_made_under_load_has_what_was_acknowledged_before() {
     up.start_again();
     up.has(&before);
     no_errors(&up.running.err());
+}
+
+/// Clients that create resources until their region is gone.
+struct Writers {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    /// A line for each resource that was acknowledged.
+    said: String,
+}
+
+impl Writers {
+    fn start(up: &Up) -> Self {
+        let mut child = up.script("acknowledged.py", &["write"]);
+        let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out, said: String::new() }
+    }
+
+    /// Waits for so many more acknowledgements.
+    #[track_caller]
+    fn acknowledge(&mut self, lines: usize) {
+        for _ in 0..lines {
+            assert!(self.out.read_line(&mut self.said).unwrap() > 0, "they ended: {}", self.said);
+        }
+    }
+
+    /// Waits for their end, which is that of the region, and returns all that was acknowledged.
+    #[track_caller]
+    fn end(mut self) -> String {
+        self.out.read_to_string(&mut self.said).unwrap();
+        let ended = self.child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{}{err}", self.said);
+        self.said
+    }
 }
 
 /// The folder of recorded cases, which stands beside the repository or its worktrees.
