@@ -17,8 +17,9 @@ pub(super) fn read(
     limits: &Limits,
     found: &mut Findings,
 ) -> Option<Integration> {
-    let kind = kind(own, place, found)?;
+    let kind = kind(own, place, found);
     refuse_unbuilt(own, kind, place, found);
+    let kind = kind?;
     let uri = match kind {
         IntegrationKind::Mock => String::new(),
         _ => backend_uri(text(own, "uri").unwrap_or_default(), place, found),
@@ -68,7 +69,7 @@ fn kind(own: &Value, place: &str, found: &mut Findings) -> Option<IntegrationKin
 }
 
 /// The members that ask for something no part of the gateway can do yet.
-fn refuse_unbuilt(own: &Value, kind: IntegrationKind, place: &str, found: &mut Findings) {
+fn refuse_unbuilt(own: &Value, kind: Option<IntegrationKind>, place: &str, found: &mut Findings) {
     for (name, what) in [
         ("credentials", "calling the backend with credentials"),
         ("connectionId", "a VPC link"),
@@ -94,7 +95,7 @@ fn refuse_unbuilt(own: &Value, kind: IntegrationKind, place: &str, found: &mut F
     }
     // Without templates the other two let the body through. A proxy has no templates to fall
     // through, and a MOCK's status template matches.
-    if text(own, "passthroughBehavior") == Some("NEVER") && kind == IntegrationKind::Http {
+    if text(own, "passthroughBehavior") == Some("NEVER") && kind == Some(IntegrationKind::Http) {
         found.unbuilt(format!("{place} passthroughBehavior"), "refusing bodies by NEVER");
     }
 }

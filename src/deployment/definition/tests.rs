@@ -260,10 +260,11 @@ fn what_does_not_compile_is_named_as_well() {
         assert_eq!(found, format!("/pets/{{id}} GET integration {place}"), "{what}");
     };
     let source = |text: &str| json!({"integration.request.header.x": text});
-    refuse("requestParameters", source("method.request.body"), "requestParameters");
-    refuse("requestParameters", source("context.authorizer.claims.sub"), "requestParameters");
+    let mapping = "requestParameters integration.request.header.x";
+    refuse("requestParameters", source("method.request.body"), mapping);
+    refuse("requestParameters", source("context.authorizer.claims.sub"), mapping);
     let look_ahead = json!({"200": {"statusCode": "200", "selectionPattern": "(?!x)"}});
-    refuse("integrationResponses", look_ahead, "integrationResponses");
+    refuse("integrationResponses", look_ahead, "integrationResponses 200");
     let key = json!(["integration.request.path.id"]);
     refuse("cacheKeyParameters", key, "cacheKeyParameters");
     let mut logged = stage();
