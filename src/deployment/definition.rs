@@ -23,6 +23,7 @@ use crate::deployment::router::Router;
 use crate::mapping::context::RouteFacts;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
+use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId};
 use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, IntegrationKind, Method, Resource, RestApi};
@@ -321,6 +322,10 @@ fn mappings_compile(
     let integration = &method.integration;
     if let Err(err) = RequestMapping::compile(&integration.request_parameters, &facts) {
         found.add(format!("{place} integration requestParameters"), err.to_string(), None);
+    }
+    let templates = &integration.request_templates;
+    if let Err(err) = RequestTemplates::compile(templates, integration.passthrough) {
+        found.add(format!("{place} integration requestTemplates"), err.to_string(), None);
     }
     if integration.kind != IntegrationKind::HttpProxy
         && let Err(err) = ResponseMapping::compile(&integration.responses, &facts)

@@ -12,9 +12,10 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexMap;
 
 use crate::admin::openapi::{expression, mock, unbuilt};
+use crate::mapping::templates;
 use crate::model::document::{At, Section, Value};
 use crate::model::quotas;
-use crate::model::rest_api::{Integration, IntegrationKind, IntegrationResponse};
+use crate::model::rest_api::{Integration, IntegrationKind, IntegrationResponse, Passthrough};
 
 /// What the integration may refer to.
 pub(super) struct About<'m> {
@@ -30,7 +31,8 @@ pub(super) fn read(at: At<'_>, about: &About<'_>) -> Option<Integration> {
     let kind = section.require("type").and_then(|at| kind(&at));
     let uri = section.take("uri");
     let http_method = section.take("httpMethod").and_then(|at| backend_verb(&at));
-    refuse_unbuilt(&section, kind);
+    refuse_unbuilt(&section);
+    let passthrough = section.take("passthroughBehavior").and_then(|at| passthrough(&at));
     let uri = match (kind, uri) {
         (Some(IntegrationKind::Mock) | None, _) => String::new(),
         (Some(_), Some(at)) => backend_uri(&at).unwrap_or_default(),
@@ -40,20 +42,19 @@ pub(super) fn read(at: At<'_>, about: &About<'_>) -> Option<Integration> {
         }
     };
     let templates = section.take("requestTemplates");
-    let mock_status = match kind {
-        Some(IntegrationKind::Mock) => mock_status(&section.at, templates),
-        _ => {
-            for (_, template) in templates.map(|at| at.entries()).unwrap_or_default() {
-                unbuilt(&template, "a mapping template");
-            }
-            None
-        }
-    };
+    let mut request_templates = IndexMap::new();
+    let mut mock_status = None;
+    match kind {
+        Some(IntegrationKind::Mock) => mock_status = status_of_mock(&section.at, templates),
+        _ => request_templates = constants(templates, kind),
+    }
     let integration = Integration {
         kind: kind.unwrap_or(IntegrationKind::Mock),
         http_method,
         uri,
         request_parameters: request_parameters(section.take("requestParameters")),
+        request_templates,
+        passthrough: passthrough.unwrap_or_default(),
         cache_namespace: section
             .take("cacheNamespace")
             .and_then(|at| at.text())
@@ -84,7 +85,7 @@ fn kind(at: &At<'_>) -> Option<IntegrationKind> {
 }
 
 /// The keys that ask for something no part of the gateway can do yet.
-fn refuse_unbuilt(section: &Section<'_>, kind: Option<IntegrationKind>) {
+fn refuse_unbuilt(section: &Section<'_>) {
     for (key, what) in [
         ("credentials", "calling the backend with credentials"),
         ("connectionId", "a VPC link"),
@@ -112,19 +113,18 @@ fn refuse_unbuilt(section: &Section<'_>, kind: Option<IntegrationKind>) {
             }
         }
     }
-    let Some(at) = section.take("passthroughBehavior") else { return };
-    let Some(behavior) = at.text() else { return };
-    match behavior.to_ascii_lowercase().as_str() {
-        // Without templates both let the body through.
-        "when_no_match" | "when_no_templates" => {}
-        // A proxy has no templates to fall through, and a MOCK's status template matches.
-        "never" if kind != Some(IntegrationKind::Http) => {}
-        "never" => unbuilt(&at, "refusing bodies by `never`"),
-        _ => at.problem(
-            format!("`{behavior}` is no passthrough behavior"),
+}
+
+fn passthrough(at: &At<'_>) -> Option<Passthrough> {
+    let text = at.text()?;
+    let known = Passthrough::parse(text);
+    if known.is_none() {
+        at.problem(
+            format!("`{text}` is no passthrough behavior"),
             Some("when_no_match, when_no_templates or never".to_owned()),
-        ),
+        );
     }
+    known
 }
 
 fn backend_verb(at: &At<'_>) -> Option<String> {
@@ -211,7 +211,7 @@ fn filled_in(uri: &str) -> Option<String> {
     Some(filled)
 }
 
-fn mock_status(at: &At<'_>, templates: Option<At<'_>>) -> Option<u16> {
+fn status_of_mock(at: &At<'_>, templates: Option<At<'_>>) -> Option<u16> {
     let mut status = None;
     let templates = templates.map(|at| at.entries()).unwrap_or_default();
     let any = !templates.is_empty();
@@ -308,6 +308,32 @@ fn tls_config(at: Option<At<'_>>) -> bool {
     skip.unwrap_or(false)
 }
 
+/// The templates that are their own output. An empty one, as exports write it for CORS, is a MOCK's
+/// empty body. Whether a backend's body would pass by it or be dropped is not known, and neither
+/// is tried.
+fn constants(at: Option<At<'_>>, kind: Option<IntegrationKind>) -> IndexMap<String, String> {
+    let mut constants = IndexMap::new();
+    for (media_type, template) in at.map(|at| at.entries()).unwrap_or_default() {
+        let text = match &template.node.value {
+            Value::Null => "",
+            _ => match template.text() {
+                Some(text) => text,
+                None => continue,
+            },
+        };
+        if kind == Some(IntegrationKind::HttpProxy) {
+            unbuilt(&template, "a mapping template of a proxy");
+        } else if text.is_empty() && kind != Some(IntegrationKind::Mock) {
+            unbuilt(&template, "an empty template before a backend");
+        } else if !templates::is_constant(text) {
+            unbuilt(&template, "a mapping template with `$` or `#`");
+        } else {
+            constants.insert(media_type.to_owned(), text.to_owned());
+        }
+    }
+    constants
+}
+
 fn responses(
     at: Option<At<'_>>,
     kind: Option<IntegrationKind>,
@@ -321,15 +347,7 @@ fn responses(
         }
         let section = Section::new(at);
         let status_code = section.require("statusCode").and_then(|at| status_code(&at));
-        for (_, template) in
-            section.take("responseTemplates").map(|at| at.entries()).unwrap_or_default()
-        {
-            // An empty one, as exports write it for CORS, says what MOCK does anyway.
-            let empty = matches!(&template.node.value, Value::Text(text) if text.is_empty());
-            if !(empty && kind == Some(IntegrationKind::Mock)) {
-                unbuilt(&template, "a mapping template");
-            }
-        }
+        let response_templates = constants(section.take("responseTemplates"), kind);
         if let Some(at) = section.take("contentHandling") {
             unbuilt(&at, "conversion between text and binary");
         }
@@ -354,6 +372,7 @@ fn responses(
                 selection_pattern,
                 status_code,
                 response_parameters,
+                response_templates,
             });
         }
     }
