@@ -25,6 +25,7 @@ use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
+use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId};
 use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, IntegrationKind, Method, Resource, RestApi};
@@ -337,6 +338,10 @@ fn mappings_compile(
         if let Err(err) = RequestMapping::compile(&one, &facts) {
             mapping_failed(&format!("{place} integration requestParameters {target}"), &err, found);
         }
+    }
+    let templates = &integration.request_templates;
+    if let Err(err) = RequestTemplates::compile(templates, integration.passthrough) {
+        found.add(format!("{place} integration requestTemplates"), err.to_string(), None);
     }
     if integration.kind == IntegrationKind::HttpProxy {
         return;

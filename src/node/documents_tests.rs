@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::ids::{ApiId, StageName};
-use crate::model::rest_api::{EndpointType, IntegrationKind};
+use crate::model::rest_api::{EndpointType, IntegrationKind, Passthrough};
 use crate::node::config::{Document, PETSTORE};
 
 const LAMBDA: &str = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/f/invocations";
@@ -249,9 +249,9 @@ fn each_thing_not_built_is_refused_at_its_place() {
         (integration(r#""connectionType": "VPC_LINK""#), "connectionType:"),
         (integration(r#""contentHandling": "CONVERT_TO_TEXT""#), "contentHandling:"),
         (integration(r#""responseTransferMode": "STREAM""#), "responseTransferMode:"),
-        (integration(r#""passthroughBehavior": "never""#), "passthroughBehavior:"),
+        (integration(r#""passthroughBehavior": "ever""#), "passthroughBehavior:"),
         (
-            integration(r#""requestTemplates": {"application/json": "x"}"#),
+            integration(r##""requestTemplates": {"application/json": "#x"}"##),
             "requestTemplates.application/json:",
         ),
         (
@@ -469,7 +469,25 @@ fn what_is_passed_over_is_warned_of() {
     }
 }
 
-/// AWS: "Mock integrations for REST APIs"; leniency as recorded.
+/// AWS: "Mapping template transformations for REST APIs": text outside of the language is output.
+#[test]
+fn constant_templates_are_read() {
+    let text = small(
+        r#""type": "http","#,
+        r#""type": "http", "passthroughBehavior": "NEVER", "requestTemplates": {"text/plain": "in"},"#,
+    );
+    let text = text.replacen(
+        r#""statusCode": 200"#,
+        r#""statusCode": 200, "responseTemplates": {"text/xml": "<out/>"}"#,
+        1,
+    );
+    let api = good(&text);
+    let integration = &api.resources[0].methods[0].integration;
+    assert_eq!(integration.passthrough, Passthrough::Never);
+    assert_eq!(integration.request_templates["text/plain"], "in");
+    assert_eq!(integration.responses[0].response_templates["text/xml"], "<out/>");
+}
+
 /// Exports of CORS methods carry `"responseTemplates": {"application/json": ""}`.
 #[test]
 fn an_empty_response_template_is_none_to_mock_alone() {
@@ -484,11 +502,13 @@ fn an_empty_response_template_is_none_to_mock_alone() {
         )
     };
     good(&with(r#""type": "mock""#, ""));
-    refused(&with(r#""type": "mock""#, "{}"), &["a mapping template is not built yet"]);
+    good(&with(r#""type": "mock""#, "{}"));
+    refused(&with(r#""type": "mock""#, "$x"), &["a mapping template with `$` or `#` is not built"]);
     let problems = bad(&with(r#""type": "http", "uri": "http://b/", "httpMethod": "GET""#, ""));
     assert!(problems.iter().any(|text| text.contains("responses.default")), "{problems:?}");
 }
 
+/// AWS: "Mock integrations for REST APIs"; leniency as recorded.
 #[test]
 fn problems_name_line_and_column() {
     let problems = bad(

@@ -23,5 +23,6 @@ mod rollout;
 mod store;
 mod store_kill;
 mod store_place;
+mod templates;
 mod tour;
 mod world;
