@@ -167,6 +167,7 @@ proptest! {
 /// Real signatures: botocore signs requests with odd paths, queries and headers; each must verify.
 /// Skipped, loudly, where botocore is not installed (`tests/needs` installs it).
 #[test]
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn botocore_signatures_verify() {
     let script = r#"
 import json, sys

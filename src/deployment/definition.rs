@@ -351,6 +351,7 @@ fn mappings_compile(
         for (target, source) in &response.response_parameters {
             let mut one = response.clone();
             one.selection_pattern = None;
+            one.response_templates.clear();
             one.response_parameters = IndexMap::from_iter([(target.clone(), source.clone())]);
             if let Err(err) = ResponseMapping::compile(&[one], &facts) {
                 mapping_failed(&format!("{place} responseParameters {target}"), &err, found);

@@ -121,7 +121,7 @@ pub async fn start(
     environment: Environment,
 ) -> Result<Node, StartError> {
     let started = match config {
-        NodeConfig::Region(config) => region::start(*config, identity, environment).await,
+        NodeConfig::Region(config) => Box::pin(region::start(*config, identity, environment)).await,
         NodeConfig::Edge(config) => edge::start(*config, identity, environment).await,
     };
     let (node, tasks) = started;

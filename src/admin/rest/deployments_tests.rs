@@ -147,7 +147,7 @@ fn a_snapshot_can_always_be_made_but_no_stage_of_what_is_not_served() {
     let id = world.deploy(json!({}));
     let place = "The stage cannot be served, since this needs what is not built yet: / GET \
                  integration integrationResponses 200 responseTemplates application/json: a \
-                 mapping template is not built yet";
+                 mapping template with `$` or `#` is not built yet";
     let err = world.err("CreateDeployment", json!({}), json!({"stageName": "dev"}));
     assert_eq!(err, bad(place));
     let new = json!({"stageName": "dev", "deploymentId": id});

@@ -246,7 +246,7 @@ fn an_integration_s_places_are_named() {
     refuse(templated, "integrationResponses 204 responseTemplates a/b");
     let mut templated = mock();
     templated["integrationResponses"]["204"]["responseTemplates"] = json!({"$default": "1"});
-    refuse(templated, "integrationResponses");
+    refuse(templated, "integrationResponses 204");
     let mut templated = http("HTTP");
     templated["integrationResponses"]["200"]["responseTemplates"] = json!({"text/xml": ""});
     refuse(templated, "integrationResponses 200 responseTemplates text/xml");

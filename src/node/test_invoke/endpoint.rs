@@ -173,7 +173,7 @@ fn uri(
         uri.push(std::mem::replace(&mut separator, '&'));
         fill(own, request, (RAW_IN_QUERY, TEXT_IN_QUERY), &mut uri)?;
     }
-    let passed = request.query.as_deref().filter(|_| proxy);
+    let passed = request.query.filter(|_| proxy);
     for (name, value) in passed.into_iter().flat_map(query::pairs) {
         uri.push(std::mem::replace(&mut separator, '&'));
         query::recode(name, &mut uri);
