@@ -11,6 +11,7 @@ mod command_line;
 mod deploy;
 mod doors;
 mod floorplan;
+mod lifecycle;
 mod membership;
 mod outages;
 mod process;
