@@ -17,7 +17,7 @@ use tidegate::admin::http::PurgeRequest;
 use tidegate::admin::iam::users::{self, IamError, NewKey};
 use tidegate::cli::{self, AdminDoor, CaCommand, CaPlace, Command, IamCommand, Place};
 use tidegate::model::ids::{ApiId, StageName};
-use tidegate::model::problem::Problems;
+use tidegate::model::problem::{Plain, Problems};
 use tidegate::net::ca::PUBLIC_CA_CERTIFICATE;
 use tidegate::net::clock::Clock;
 use tidegate::net::socket::{Machine, Network};
@@ -173,7 +173,8 @@ fn unknown(topology: &Topology, name: &str) -> Failure {
 fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
     let mut wrong = Vec::new();
     for file in files {
-        match topology::check(file) {
+        let warn = |file: &str, text: &str| eprintln!("{}: warning: {}", Plain(file), Plain(text));
+        match topology::check(file, warn) {
             Ok(()) => println!("{}: ok", file.display()),
             Err(problems) => wrong.push(problems.to_string()),
         }
@@ -469,7 +470,7 @@ fn with_store<T: Send + 'static>(
     let topology = read_topology(place.topology.as_deref(), &overrides)?;
     let region = &topology.region;
     std::fs::create_dir_all(&region.common.data).map_err(other)?;
-    let config = region.store.clone().control(0);
+    let config = region.store.clone().control();
     let runtime = control_runtime()?;
     runtime.block_on(async {
         let tasks = Tasks::new(runtime.handle().clone());

@@ -202,6 +202,8 @@ fn constant() -> Integration {
         timeout_ms: 29_000,
         insecure_skip_verification: false,
         responses: Vec::new(),
+        request_templates: Default::default(),
+        passthrough: Default::default(),
         mock_status: Some(200),
     }
 }

@@ -15,6 +15,7 @@ use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
+use crate::mapping::templates::RequestTemplates;
 use crate::model::rest_api::{IntegrationKind, Method, Resource};
 use crate::model::stage::{MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
@@ -120,6 +121,13 @@ impl Compiler {
                 Some(ResponseMapping::compile(&integration.responses, &facts).map_err(at)?)
             }
         };
+        let request_templates = match integration.kind {
+            IntegrationKind::Http => Some(
+                RequestTemplates::compile(&integration.request_templates, integration.passthrough)
+                    .map_err(at)?,
+            ),
+            IntegrationKind::HttpProxy | IntegrationKind::Mock => None,
+        };
         Ok(Route {
             resource_id: resource.id.clone(),
             resource_path: resource.path.clone(),
@@ -140,6 +148,7 @@ impl Compiler {
                 &deployment.stage.variables,
             ),
             response_mapping,
+            request_templates,
             timeout_ms: method.integration.timeout_ms,
         })
     }

@@ -17,12 +17,15 @@ mod settings;
 
 use std::fmt;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::deployment::router::Router;
+use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
+use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId};
 use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, IntegrationKind, Method, Resource, RestApi};
@@ -41,6 +44,8 @@ pub struct Unserved {
     pub what: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Whether it is right, and only not built yet.
+    pub is_unbuilt: bool,
 }
 
 impl fmt::Display for Unserved {
@@ -144,11 +149,16 @@ impl Findings {
             return;
         }
         let hint = hint.map(ToOwned::to_owned);
-        self.list.push(Unserved { place: place.into(), what: what.into(), hint });
+        let (place, what) = (place.into(), what.into());
+        self.list.push(Unserved { place, what, hint, is_unbuilt: false });
     }
 
     fn unbuilt(&mut self, place: impl Into<String>, what: &str) {
+        let listed = self.list.len();
         self.add(place, format!("{what} is not built yet"), None);
+        if let Some(added) = self.list.get_mut(listed) {
+            added.is_unbuilt = true;
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -162,7 +172,8 @@ impl Findings {
     fn into_list(mut self) -> Vec<Unserved> {
         if self.more > 0 {
             let what = format!("{} more places are not listed", self.more);
-            self.list.push(Unserved { place: "…".to_owned(), what, hint: None });
+            let place = "…".to_owned();
+            self.list.push(Unserved { place, what, hint: None, is_unbuilt: false });
         }
         self.list
     }
@@ -271,7 +282,8 @@ fn typed_method(
     found: &mut Findings,
 ) -> Option<Method> {
     let Some(own) = body.get("methodIntegration").filter(|own| own.is_object()) else {
-        found.add(place, "No integration defined for method", None);
+        let hint = "give it one; in a document it is `x-amazon-apigateway-integration`";
+        found.add(place, "No integration defined for method", Some(hint));
         return None;
     };
     let declared = body.get("requestParameters").and_then(Value::as_object);
@@ -319,13 +331,59 @@ fn mappings_compile(
         stage_variables: &stage.variables,
     };
     let integration = &method.integration;
-    if let Err(err) = RequestMapping::compile(&integration.request_parameters, &facts) {
-        found.add(format!("{place} integration requestParameters"), err.to_string(), None);
+    let before = found.list.len();
+    // One by one, so that each that fails is named.
+    for (target, source) in &integration.request_parameters {
+        let one = IndexMap::from_iter([(target.clone(), source.clone())]);
+        if let Err(err) = RequestMapping::compile(&one, &facts) {
+            mapping_failed(&format!("{place} integration requestParameters {target}"), &err, found);
+        }
     }
-    if integration.kind != IntegrationKind::HttpProxy
+    let templates = &integration.request_templates;
+    if let Err(err) = RequestTemplates::compile(templates, integration.passthrough) {
+        found.add(format!("{place} integration requestTemplates"), err.to_string(), None);
+    }
+    if integration.kind == IntegrationKind::HttpProxy {
+        return;
+    }
+    for response in &integration.responses {
+        let place = format!("{place} integration integrationResponses {}", response.status_code);
+        for (target, source) in &response.response_parameters {
+            let mut one = response.clone();
+            one.selection_pattern = None;
+            one.response_parameters = IndexMap::from_iter([(target.clone(), source.clone())]);
+            if let Err(err) = ResponseMapping::compile(&[one], &facts) {
+                mapping_failed(&format!("{place} responseParameters {target}"), &err, found);
+            }
+        }
+        let mut bare = response.clone();
+        bare.response_parameters.clear();
+        if let Err(err) = ResponseMapping::compile(&[bare], &facts) {
+            mapping_failed(&place, &err, found);
+        }
+    }
+    if found.list.len() == before
         && let Err(err) = ResponseMapping::compile(&integration.responses, &facts)
     {
         found.add(format!("{place} integration integrationResponses"), err.to_string(), None);
+    }
+}
+
+/// A source that the control plane takes is a right one; it can only be that nobody evaluates it.
+fn mapping_failed(place: &str, err: &CompileError, found: &mut Findings) {
+    match err {
+        CompileError::BadExpression { expression, .. }
+            if expression.starts_with("method.request.body")
+                || expression.starts_with("integration.response.body") =>
+        {
+            found.unbuilt(place, "a mapping from the body");
+        }
+        CompileError::BadExpression { expression, .. }
+            if expression.starts_with("context.") || expression.starts_with("stageVariables.") =>
+        {
+            found.unbuilt(place, &format!("the source `{expression}`"));
+        }
+        _ => found.add(place, err.to_string(), None),
     }
 }
 

@@ -85,6 +85,8 @@ fn for_edge(deployment: &StageDeployment) -> StageDeployment {
             timeout_ms: integration.timeout_ms,
             insecure_skip_verification: false,
             responses: Vec::new(),
+            request_templates: Default::default(),
+            passthrough: Default::default(),
             mock_status: None,
         };
     }

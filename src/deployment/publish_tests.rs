@@ -49,6 +49,8 @@ fn content(n: usize, version: u64) -> StageDeployment {
         timeout_ms: 1_000,
         insecure_skip_verification: false,
         responses: Vec::new(),
+        request_templates: Default::default(),
+        passthrough: Default::default(),
         mock_status: Some(200),
     };
     let method = Method {

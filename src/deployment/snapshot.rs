@@ -23,6 +23,7 @@ use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
+use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
 use crate::model::quotas;
 use crate::model::rest_api::EndpointType;
@@ -107,6 +108,8 @@ pub struct Route {
     pub integration: CompiledIntegration,
     /// `None` where the integration's answer is the method's (HTTP_PROXY).
     pub response_mapping: Option<ResponseMapping>,
+    /// `None` where the client's body is the integration's business: a proxy's, a MOCK's.
+    pub request_templates: Option<RequestTemplates>,
     /// Time the integration may take, milliseconds.
     pub timeout_ms: u32,
 }

@@ -34,6 +34,8 @@ fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
             timeout_ms: 1_000,
             insecure_skip_verification: false,
             responses: Vec::new(),
+            request_templates: Default::default(),
+            passthrough: Default::default(),
             mock_status: Some(200),
         },
     };

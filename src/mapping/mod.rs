@@ -4,13 +4,14 @@
 //! makes values and never sends anything: `pipeline` hands what it made to the integration and the
 //! integration's answer back to the mapping.
 //!
-//! Not here yet: templates, models, sources in bodies. AWS: "Set up request and response data
+//! Not here yet: templates that compute, models, sources in bodies. AWS: "Set up request and response data
 //! mappings using the API Gateway console", "Content encoding for REST APIs in API Gateway".
 
 pub mod compression;
 pub mod context;
 pub mod parameters;
 pub mod responses;
+pub mod templates;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,9 @@ pub enum MappingError {
          status code: {status}"
     )]
     NoResponse { status: u16 },
+    /// No request template fits the body, and the author lets no other through.
+    #[error("no request template for the media type, and no passing through")]
+    UnsupportedMediaType,
 }
 
 /// Why a mapping could not be compiled: the API's author has to change it.
@@ -42,4 +46,12 @@ pub enum CompileError {
     BadStatus(u16),
     #[error("more than {limit} integration responses")]
     TooManyResponses { limit: usize },
+    #[error("template {key}: not a constant text")]
+    NotConstant { key: String },
+    #[error("template {key}: longer than {limit} bytes")]
+    TemplateTooLong { key: String, limit: usize },
+    #[error("`{key}`, the key of a template, is no media type")]
+    BadMediaType { key: String },
+    #[error("more than {limit} templates")]
+    TooManyTemplates { limit: usize },
 }

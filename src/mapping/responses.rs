@@ -1,4 +1,4 @@
-//! Integration responses: which one an answer becomes, and with which headers.
+//! Integration responses: which one an answer becomes, with which headers and which body.
 //!
 //! HTTP and MOCK integrations choose by the status of the answer. There are only 900 of those, so
 //! every pattern is tried on each of them when the API is deployed and a call looks up a number.
@@ -11,8 +11,9 @@ use regex::RegexBuilder;
 
 use super::context::RouteFacts;
 use super::parameters::{quoted, stage_variable};
+use super::templates::ResponseTemplates;
 use super::{CompileError, MappingError};
-use crate::call::Reply;
+use crate::call::{Body, Reply};
 use crate::model::rest_api::IntegrationResponse;
 
 /// Status codes an answer may have: three digits (RFC 9110 section 15).
@@ -57,6 +58,7 @@ const NONE: u8 = u8::MAX;
 struct Response {
     status: StatusCode,
     headers: Vec<(HeaderName, Source)>,
+    templates: ResponseTemplates,
 }
 
 #[derive(Clone, Debug)]
@@ -98,11 +100,12 @@ impl ResponseMapping {
         Ok(Self { responses, by_status: by_status.into() })
     }
 
-    /// Turns an integration's answer into the method's: status and headers; the body stays.
+    /// Turns an integration's answer into the method's. The body is that of the template which
+    /// `clients`, the headers of the request, ask for; without templates it stays.
     ///
-    /// Only mapped headers remain, `Content-Type` (`application/json` unless mapped), and the trace
-    /// header where the integration set one.
-    pub fn apply(&self, mut answer: Reply) -> Result<Reply, MappingError> {
+    /// Only mapped headers remain, `Content-Type` (unless mapped the template's media type, else
+    /// `application/json`), and the trace header where the integration set one.
+    pub fn apply(&self, mut answer: Reply, clients: &HeaderMap) -> Result<Reply, MappingError> {
         let status = answer.status.as_u16();
         let index = self.by_status.get(usize::from(status.wrapping_sub(STATUSES.start)));
         let response = index
@@ -115,14 +118,20 @@ impl ResponseMapping {
                 headers.append(name, value);
             }
         }
+        let template = response.templates.choose(clients);
         if !headers.contains_key(header::CONTENT_TYPE) {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let json = || HeaderValue::from_static("application/json");
+            let media_type = template.map_or_else(json, |template| template.media_type.clone());
+            headers.insert(header::CONTENT_TYPE, media_type);
         }
         if let Some(trace) = theirs.get(&TRACE_ID) {
             headers.insert(TRACE_ID, trace.clone());
         }
         answer.status = response.status;
         answer.headers = headers;
+        if let Some(template) = template {
+            answer.body = Body::from(template.body.clone());
+        }
         Ok(answer)
     }
 }
@@ -165,7 +174,8 @@ impl Response {
                 headers.push((name, source));
             }
         }
-        Ok(Self { status, headers })
+        let templates = ResponseTemplates::compile(&response.response_templates)?;
+        Ok(Self { status, headers, templates })
     }
 }
 

@@ -14,9 +14,11 @@ use super::compression::{
 use super::context::{RouteFacts, Sources};
 use super::parameters::RequestMapping;
 use super::responses::ResponseMapping;
+use super::templates::RequestTemplates;
 use super::{CompileError, MappingError};
 use crate::call::{Body, BodyError, MappedParameters, PathValue, Reply};
-use crate::model::rest_api::IntegrationResponse;
+use crate::model::quotas;
+use crate::model::rest_api::{IntegrationResponse, Passthrough};
 use crate::net::clock::Timestamp;
 
 fn table(pairs: &[(&str, &str)]) -> IndexMap<String, String> {
@@ -185,13 +187,15 @@ fn response(
         selection_pattern: pattern.map(str::to_owned),
         status_code: status,
         response_parameters: table(parameters),
+        response_templates: IndexMap::new(),
     }
 }
 
 fn select(responses: &[IntegrationResponse], status: u16) -> Result<u16, MappingError> {
     let mapping = with_route(|route| ResponseMapping::compile(responses, route)).unwrap();
     let status = StatusCode::from_u16(status).unwrap();
-    let reply = mapping.apply(Reply::new(status, HeaderMap::new(), Body::Empty))?;
+    let reply =
+        mapping.apply(Reply::new(status, HeaderMap::new(), Body::Empty), &HeaderMap::new())?;
     Ok(reply.status.as_u16())
 }
 
@@ -268,7 +272,9 @@ fn only_mapped_headers_remain_and_some_under_another_name() {
         let responses = [response(None, 200, &[(&key, "integration.response.header.x")])];
         let mapping = with_route(|route| ResponseMapping::compile(&responses, route)).unwrap();
         let theirs = headers(&[("x", "old"), ("x", "new"), ("other", "1")]);
-        let reply = mapping.apply(Reply::new(StatusCode::OK, theirs, Body::Empty)).unwrap();
+        let reply = mapping
+            .apply(Reply::new(StatusCode::OK, theirs, Body::Empty), &HeaderMap::new())
+            .unwrap();
         let found = reply.headers.iter().find(|(_, value)| *value == "new");
         let expected =
             if found.is_some_and(|(name, _)| name != header::CONTENT_TYPE) { 2 } else { 1 };
@@ -300,7 +306,8 @@ fn response_headers_come_from_the_answer_the_stage_or_the_author() {
     )];
     let mapping = with_route(|route| ResponseMapping::compile(&responses, route)).unwrap();
     let theirs = headers(&[("x", "1"), ("x", "2"), ("x-amzn-trace-id", "Root=1"), ("date", "now")]);
-    let reply = mapping.apply(Reply::new(StatusCode::OK, theirs, Body::Empty)).unwrap();
+    let reply =
+        mapping.apply(Reply::new(StatusCode::OK, theirs, Body::Empty), &HeaderMap::new()).unwrap();
     let expected = headers(&[
         ("a", "fixed"),
         ("b", "v 2"),
@@ -470,5 +477,114 @@ proptest! {
             let response = response(Some(&pattern), 200, &[(&key, &expression)]);
             drop(ResponseMapping::compile(&[response], route));
         });
+    }
+}
+
+fn with_templates(templates: &[(&str, &str)], parameters: &[(&str, &str)]) -> ResponseMapping {
+    let response = IntegrationResponse {
+        response_templates: table(templates),
+        ..response(None, 200, parameters)
+    };
+    with_route(|route| ResponseMapping::compile(&[response], route)).unwrap()
+}
+
+/// The content type and the body that a client gets where the backend said `theirs`.
+fn templated(mapping: &ResponseMapping, clients: &[(&str, &str)]) -> (String, Option<Bytes>) {
+    let theirs = Body::from(Bytes::from_static(b"theirs"));
+    let reply = Reply::new(StatusCode::OK, headers(&[("content-type", "a/theirs")]), theirs);
+    let reply = mapping.apply(reply, &headers(clients)).unwrap();
+    let media_type = reply.headers[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+    let body = match reply.body {
+        Body::Full(bytes) => Some(bytes),
+        Body::Empty => None,
+        other => panic!("{other:?}"),
+    };
+    (media_type, body)
+}
+
+/// Selection by `Accept`, then JSON, then the first (data plane reference 4.3).
+#[test]
+fn a_constant_response_template_is_the_body_with_its_media_type() {
+    let mapping = with_templates(
+        &[("text/xml", "<a/>"), ("application/json", "{}"), ("text/plain", "")],
+        &[],
+    );
+    for (accept, media_type, body) in [
+        (&[][..], "application/json", Some("{}")),
+        (&["text/xml"], "text/xml", Some("<a/>")),
+        (&["Text/XML"], "text/xml", Some("<a/>")),
+        (&["text/xml, */*"], "application/json", Some("{}")),
+        (&["text/xml", "image/png"], "application/json", Some("{}")),
+        (&["image/png", "text/xml"], "text/xml", Some("<a/>")),
+        (&["text/plain"], "text/plain", None),
+    ] {
+        let clients: Vec<(&str, &str)> = accept.iter().map(|value| ("accept", *value)).collect();
+        let expected = (media_type.to_owned(), body.map(Bytes::from));
+        assert_eq!(templated(&mapping, &clients), expected, "{accept:?}");
+    }
+    let first = with_templates(&[("text/xml", "<a/>"), ("text/plain", "a")], &[]);
+    let expected = ("text/xml".to_owned(), Some(Bytes::from("<a/>")));
+    assert_eq!(templated(&first, &[]), expected);
+    let mapped = [("method.response.header.Content-Type", "'text/html'")];
+    let mapped = with_templates(&[("application/json", "<p>")], &mapped);
+    assert_eq!(templated(&mapped, &[]), ("text/html".to_owned(), Some(Bytes::from("<p>"))));
+    let none = with_templates(&[], &[]);
+    let expected = ("application/json".to_owned(), Some(Bytes::from("theirs")));
+    assert_eq!(templated(&none, &[("accept", "text/xml")]), expected);
+}
+
+#[test]
+fn templates_that_cannot_be_used_are_refused_when_compiled() {
+    let long = "x".repeat(quotas::TEMPLATE_BYTES_MAX + 1);
+    let compile = |key: &str, text: &str| {
+        let response = IntegrationResponse {
+            response_templates: table(&[(key, text)]),
+            ..response(None, 200, &[])
+        };
+        with_route(|route| ResponseMapping::compile(&[response], route)).map(|_| ())
+    };
+    assert_eq!(compile("a/b", &long[1..]), Ok(()));
+    let not_constant = |key: &str| Err(CompileError::NotConstant { key: key.into() });
+    assert_eq!(compile("a/b", "$input.body"), not_constant("a/b"));
+    assert_eq!(compile("a/b", "#set($a = 1)"), not_constant("a/b"));
+    let limit = quotas::TEMPLATE_BYTES_MAX;
+    assert_eq!(
+        compile("a/b", &long),
+        Err(CompileError::TemplateTooLong { key: "a/b".into(), limit })
+    );
+    for key in ["$default", "a\u{7f}/b", ""] {
+        assert_eq!(compile(key, ""), Err(CompileError::BadMediaType { key: key.into() }), "{key}");
+    }
+    let many: IndexMap<String, String> =
+        (0..101).map(|n| (format!("a/{n}"), String::new())).collect();
+    let many = RequestTemplates::compile(&many, Passthrough::Never).map(|_| ());
+    assert_eq!(many, Err(CompileError::TooManyTemplates { limit: 100 }));
+}
+
+/// AWS: "Method request behavior for payloads without mapping templates", its table.
+#[test]
+fn a_body_without_a_template_passes_as_the_author_says() {
+    use Passthrough::{Never, WhenNoMatch, WhenNoTemplates};
+    let json = [("application/json", "j")];
+    let any = [("application/json", "j"), ("$default", "d")];
+    let chosen = |templates: &[(&str, &str)], passthrough, sent: Option<&str>| {
+        let templates = RequestTemplates::compile(&table(templates), passthrough).unwrap();
+        let sent: Vec<(&str, &str)> = sent.map(|sent| ("content-type", sent)).into_iter().collect();
+        templates.choose(&headers(&sent)).map(Option::<&Bytes>::cloned)
+    };
+    let body = |text: &'static str| Ok(Some(Bytes::from_static(text.as_bytes())));
+    let refused = || Err(MappingError::UnsupportedMediaType);
+    for passthrough in [WhenNoMatch, WhenNoTemplates, Never] {
+        assert_eq!(chosen(&json, passthrough, None), body("j"));
+        assert_eq!(chosen(&json, passthrough, Some("Application/JSON; charset=x")), body("j"));
+        assert_eq!(chosen(&any, passthrough, Some("text/xml")), body("d"));
+    }
+    for (passthrough, no_match, no_templates) in [
+        (WhenNoMatch, Ok(None), Ok(None)),
+        (WhenNoTemplates, refused(), Ok(None)),
+        (Never, refused(), refused()),
+    ] {
+        assert_eq!(chosen(&json, passthrough, Some("text/xml")), no_match, "{passthrough:?}");
+        assert_eq!(chosen(&[], passthrough, Some("text/xml")), no_templates, "{passthrough:?}");
     }
 }

@@ -64,14 +64,6 @@ impl ApiId {
     }
 }
 
-impl ResourceId {
-    /// The id of a resource read from a document: always the same for the same API and path, so
-    /// that cached answers survive a re-read.
-    pub fn derived(api: &ApiId, path: &str) -> Self {
-        Self::new(&derived(api.as_str(), path))
-    }
-}
-
 /// Ten of `[a-z0-9]`, the length AWS gives to API ids: 36^10 of them, so that two names of one
 /// cluster do not meet by chance.
 fn derived(scope: &str, name: &str) -> String {

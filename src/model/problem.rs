@@ -8,6 +8,7 @@
 //! the cursor of the terminal that reads the complaint.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fmt;
 
 /// Problems listed for one file; further ones are only counted. A file with more is the wrong file.
@@ -61,7 +62,8 @@ impl fmt::Display for Problem {
 }
 
 /// Text of a stranger, printed without control characters.
-struct Plain<'a>(&'a str);
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a>(pub &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,6 +158,11 @@ impl Findings {
         });
     }
 
+    /// The places of which something was said so far.
+    pub fn marks(&self) -> HashSet<(u32, u32)> {
+        self.found.borrow().iter().map(|problem| (problem.line, problem.column)).collect()
+    }
+
     /// Whether further problems are only counted, so that a costly hint is not worth forming.
     pub fn is_full(&self) -> bool {
         self.found.borrow().len() >= PROBLEMS_MAX
@@ -167,12 +174,18 @@ impl Findings {
 
     /// Sorted by place, each said once. `Ok` when nothing was found.
     pub fn into_result(self) -> Result<(), Problems> {
-        let mut found = self.found.into_inner();
-        if found.is_empty() {
+        let mut all = self.found.into_inner();
+        if all.is_empty() {
             return Ok(());
         }
-        found.sort_by_key(|problem| (problem.line, problem.column));
-        found.dedup();
+        all.sort_by_key(|problem| (problem.line, problem.column));
+        let mut found: Vec<Problem> = Vec::with_capacity(all.len());
+        for problem in all {
+            // The list is short, and what is equal stands at one place.
+            if !found.contains(&problem) {
+                found.push(problem);
+            }
+        }
         Err(Problems { found, more: self.more.get() })
     }
 }

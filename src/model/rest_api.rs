@@ -87,6 +87,12 @@ pub struct Integration {
     pub uri: String,
     /// `integration.request.{header|querystring|path}.X` → expression.
     pub request_parameters: IndexMap<String, String>,
+    /// HTTP: media type → text without template language, the body in the place of the client's.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub request_templates: IndexMap<String, String>,
+    /// HTTP: what becomes of a body that no request template fits.
+    #[serde(default, skip_serializing_if = "Passthrough::is_default")]
+    pub passthrough: Passthrough,
     pub cache_namespace: Option<String>,
     /// `method.request.{header|querystring|path}.{name}`.
     pub cache_key_parameters: Vec<String>,
@@ -108,6 +114,34 @@ pub enum IntegrationKind {
     Mock,
 }
 
+/// AWS: "Method request behavior for payloads without mapping templates".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Passthrough {
+    /// The client's body goes on.
+    #[default]
+    WhenNoMatch,
+    /// It goes on only where there are no templates at all.
+    WhenNoTemplates,
+    Never,
+}
+
+impl Passthrough {
+    /// As AWS writes it, in whatever case.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_uppercase().as_str() {
+            "WHEN_NO_MATCH" => Some(Self::WhenNoMatch),
+            "WHEN_NO_TEMPLATES" => Some(Self::WhenNoTemplates),
+            "NEVER" => Some(Self::Never),
+            _ => None,
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How an integration's answer becomes the method's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntegrationResponse {
@@ -116,4 +150,7 @@ pub struct IntegrationResponse {
     pub status_code: u16,
     /// `method.response.header.X` → `'static'` or `integration.response.header.Y`.
     pub response_parameters: IndexMap<String, String>,
+    /// Media type → text without template language, the body of the answer; none: it stays.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub response_templates: IndexMap<String, String>,
 }

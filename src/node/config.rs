@@ -272,10 +272,9 @@ impl StoreConfig {
         }
     }
 
-    /// As the store wants it; `epoch` is the config epoch the region has been at, which its
-    /// revisions go on from.
-    pub fn control(self, epoch: u64) -> control::Config {
-        control::Config { database: self.database, key: self.key, revision_at_least: epoch }
+    /// As the store wants it.
+    pub fn control(self) -> control::Config {
+        control::Config { database: self.database, key: self.key }
     }
 }
 

@@ -19,12 +19,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use crate::admin::openapi::apply::{Mode, apply};
-use crate::admin::openapi::import;
+use crate::admin::openapi::import::{self, Import, Places};
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Site};
 use crate::admin::rest::definition::{PARTS, freeze};
 use crate::deployment::definition::{Limits, Unserved, stage_deployment};
-use crate::model::problem::{Findings, Problem, Problems, nearest};
+use crate::model::problem::{Findings, Plain, Problem, Problems, nearest};
 use crate::model::rest_api::RestApi;
 use crate::model::stage::{BasePathMapping, MethodSettings, Stage};
 use crate::net::clock::Timestamp;
@@ -41,6 +41,8 @@ const SOURCE: &str = "tidegateDocument";
 /// Characters of a deployment's id.
 const DEPLOYMENT_ID_LENGTH: usize = 6;
 const ROOT_PATH: &str = "(none)";
+const TIMEOUT_HINT: &str = "the topology's `timeouts.integration_max` sets the bound";
+const UNBUILT_HINT: &str = "the document is refused, since leaving this out would change behaviour";
 
 /// One API on one stage, read from its document and tried.
 #[derive(Clone, Debug)]
@@ -65,11 +67,24 @@ pub(super) fn read(
     let mut problems = Problems::default();
     for api in apis {
         match load(api, site, timeouts, doors) {
-            Ok(found) => imported.push(found),
+            Ok(found) => {
+                tell_warnings(&found);
+                imported.push(found);
+            }
             Err(found) => problems.extend(found),
         }
     }
     problems.into_result().map(|()| imported)
+}
+
+/// What AWS would print at an import goes to the log: it may be a rule that nobody enforces.
+fn tell_warnings(imported: &Imported) {
+    let Imported { config, warnings, .. } = imported;
+    if !warnings.is_empty() {
+        let lines: Vec<String> = warnings.iter().map(|text| Plain(text).to_string()).collect();
+        let (api, lines) = (config.label.as_str(), lines.join("\n"));
+        tracing::warn!(api, "An API's document is served, but not all of it counts:\n{lines}");
+    }
 }
 
 /// Reads one definition as it is now, and tries whether it can be served as the topology wants it.
@@ -82,30 +97,97 @@ pub fn load(
     timeouts: &TimeoutsConfig,
     doors: Doors,
 ) -> Result<Imported, Problems> {
-    let (file, bytes) = config.read()?;
+    examine(config, site, timeouts, doors).outcome
+}
+
+/// What is to be said of a definition.
+#[derive(Debug)]
+pub struct Examined {
+    pub file: String,
+    /// What AWS would warn of, also where the document is refused.
+    pub warnings: Vec<String>,
+    /// As [`load`] gives it.
+    pub outcome: Result<Imported, Problems>,
+}
+
+/// As [`load`], with the warnings of a document that is refused.
+pub fn examine(
+    config: &ApiConfig,
+    site: &Site,
+    timeouts: &TimeoutsConfig,
+    doors: Doors,
+) -> Examined {
+    match config.read() {
+        Ok((file, bytes)) => judge(config, file, &bytes, site, timeouts, doors),
+        Err(problem) => Examined {
+            file: problem.file.clone(),
+            warnings: Vec::new(),
+            outcome: Err(problem.into()),
+        },
+    }
+}
+
+/// What AWS would refuse and what cannot be served are told together, so that one reading shows
+/// the whole list.
+fn judge(
+    config: &ApiConfig,
+    file: String,
+    bytes: &[u8],
+    site: &Site,
+    timeouts: &TimeoutsConfig,
+    doors: Doors,
+) -> Examined {
     let most = u32::try_from(timeouts.integration_max.as_millis()).unwrap_or(u32::MAX);
     let mut options = import::Options::new(config.id.as_str(), site);
     options.integration_timeout_max_ms = most;
-    let import = import::read(&file, &bytes, &options).map_err(|err| err.problems().clone())?;
-    let mut definition = import.definition;
-    replace(config, &mut definition);
-    let limits = Limits { integration_timeout_max_ms: most };
-    let tried = trial(config, &definition, site, &limits);
-    let findings = Findings::new(&file);
-    let api = match tried {
-        Ok(api) => api,
-        Err(places) => {
-            for unserved in places {
-                let mark = import.places.locate(&unserved.place).unwrap_or((0, 0));
-                findings.add(mark, &unserved.place, unserved.what, unserved.hint);
-            }
-            findings.into_result()?;
-            return Err(Problem::of_file(&file, "the definition cannot be served").into());
+    options.integration_timeout_hint = Some(TIMEOUT_HINT);
+    let (import, findings) = match import::survey(&file, bytes, &options) {
+        Ok(surveyed) => surveyed,
+        Err(err) => {
+            let outcome = Err(err.problems().clone());
+            return Examined { file, warnings: Vec::new(), outcome };
         }
     };
-    fits(config, &api, doors, &findings);
-    findings.into_result()?;
-    Ok(Imported { config: config.clone(), definition, warnings: import.warnings, api })
+    let Import { mut definition, warnings, places } = import;
+    replace(config, &mut definition);
+    let limits = Limits { integration_timeout_max_ms: most };
+    let api = match trial(config, &definition, site, &limits) {
+        Ok(api) => {
+            fits(config, &api, doors, &places, &findings);
+            Some(api)
+        }
+        Err(unserved) => {
+            let told = findings.marks();
+            unserved.into_iter().for_each(|one| refuse(one, &places, &told, &findings));
+            None
+        }
+    };
+    let served = findings.into_result().and_then(|()| {
+        let cause = "the definition cannot be served";
+        api.ok_or_else(|| Problem::of_file(&file, cause).into())
+    });
+    let outcome = served.map(|api| Imported {
+        config: config.clone(),
+        definition,
+        warnings: warnings.clone(),
+        api,
+    });
+    Examined { file, warnings, outcome }
+}
+
+/// Notes what cannot be served where the document asks for it. Where a mistake was `told` already,
+/// what follows from it is not; nor is that an integration is missing which was not read for one.
+fn refuse(unserved: Unserved, places: &Places, told: &HashSet<(u32, u32)>, findings: &Findings) {
+    let Unserved { place, what, hint, is_unbuilt } = unserved;
+    if places.knows(&format!("{place} integration")) {
+        return;
+    }
+    let hint = hint.or_else(|| is_unbuilt.then(|| UNBUILT_HINT.to_owned()));
+    match places.locate(&place) {
+        Some(at) if told.contains(&at.mark) && !is_unbuilt => {}
+        Some(at) => findings.add(at.mark, &at.key, what, hint),
+        None => findings.add((0, 0), &place, what, hint),
+    }
 }
 
 /// What the topology says instead of the document.
@@ -135,7 +217,8 @@ fn trial(
     limits: &Limits,
 ) -> Result<RestApi, Vec<Unserved>> {
     let refused = |err: ApiError| {
-        vec![Unserved { place: "restApi".to_owned(), what: err.message.into_owned(), hint: None }]
+        let (place, what) = ("restApi".to_owned(), err.message.into_owned());
+        vec![Unserved { place, what, hint: None, is_unbuilt: false }]
     };
     let mut txn = Txn::new(Arc::<State>::default());
     let id = config.id.as_str();
@@ -148,11 +231,21 @@ fn trial(
 }
 
 /// Whether what the topology says of the API fits it.
-fn fits(config: &ApiConfig, api: &RestApi, doors: Doors, findings: &Findings) {
+fn fits(config: &ApiConfig, api: &RestApi, doors: Doors, places: &Places, findings: &Findings) {
+    if api.resources.is_empty() && findings.is_empty() {
+        let at = places.locate("resources");
+        let (mark, key) = at.map_or(((0, 0), ""), |at| (at.mark, at.key.as_str()));
+        let hint = "below `paths`, describe at least one operation";
+        let what = "The REST API doesn't contain any methods";
+        findings.add(mark, key, what, Some(hint.to_owned()));
+    }
     if let Some(remedy) = doors.remedy(api.endpoint_type) {
+        let own = places.locate("restApi endpointConfiguration types");
+        let own = own.filter(|_| config.endpoint_type.is_none());
+        let (mark, key) = own.map_or(((0, 0), ""), |at| (at.mark, at.key.as_str()));
         findings.add(
-            (0, 0),
-            "",
+            mark,
+            key,
             format!("the API is {}, and nothing listens for that", api.endpoint_type.as_str()),
             Some(format!("in the topology, {remedy} or give the API another `endpoint_type`")),
         );
@@ -525,3 +618,7 @@ async fn reread(
     let now = core.gateway.clock.now();
     commit(control, imported, now).await.map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+#[path = "documents_tests.rs"]
+mod tests;

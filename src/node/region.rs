@@ -41,7 +41,7 @@ pub(super) async fn start(
 ) -> (Result<Node, StartError>, Tasks) {
     let tasks = Tasks::new(environment.control.clone());
     let (site, clock) = (config.common.site(), environment.clock.clone());
-    let store = config.store.clone().control(0);
+    let store = config.store.clone().control();
     let runtime = environment.store.clone();
     if let Err(error) = std::fs::create_dir_all(&config.common.data) {
         let path = config.common.data.clone();

@@ -31,6 +31,7 @@ use crate::integration::{
 use crate::mapping::context::{RouteFacts, Sources};
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
+use crate::mapping::templates::RequestTemplates;
 use crate::mapping::{CompileError, MappingError};
 use crate::model::rest_api::{self, IntegrationKind, Resource};
 use crate::net::clock::{Clock, Timestamp};
@@ -260,28 +261,43 @@ impl Route<'_> {
         };
         let headers = endpoint::passed_on(&call.headers);
         let request = self.request(call, domain_name, &requests, &headers)?;
+        let body = self.body(call)?;
         let shown = match integration.kind {
             IntegrationKind::Mock => None,
             _ => {
-                let has_body = !call.body.is_empty();
+                let has_body = !body.is_empty();
                 endpoint::Shown::of(integration, &self.variables, self.api_id, &request, has_body)
             }
         };
         if let Some(shown) = &shown {
-            shown.describe(&call.body, log);
+            shown.describe(&body, log);
         }
         let compiled = CompiledIntegration::compile(integration, self.api_id, &self.variables);
         let time = Duration::from_millis(u64::from(integration.timeout_ms));
-        let body = Body::from(Bytes::from(call.body.clone()));
-        let reply = integrations.answer(&request, body, &compiled, Instant::now() + time).await;
+        let reply =
+            integrations.answer(&request, Body::from(body), &compiled, Instant::now() + time).await;
         let answer = Answer::read(reply.map_err(Failure::of_integration)?).await?;
         if shown.is_some() {
             answer.describe(log);
         }
         match responses {
             None => Ok(answer),
-            Some(mapping) => answer.mapped(&mapping),
+            Some(mapping) => answer.mapped(&mapping, &call.headers),
         }
+    }
+
+    /// The caller's body, or the template's in its place.
+    fn body(&self, call: &TestCall) -> Result<Bytes, Failure> {
+        let integration = self.integration;
+        let own = || Bytes::copy_from_slice(call.body.as_bytes());
+        if integration.kind != IntegrationKind::Http {
+            return Ok(own());
+        }
+        let templates =
+            RequestTemplates::compile(&integration.request_templates, integration.passthrough)
+                .map_err(failed)?;
+        let chosen = templates.choose(&call.headers).map_err(Failure::of_mapping)?;
+        Ok(chosen.cloned().unwrap_or_else(own))
     }
 
     fn request<'c>(
@@ -405,10 +421,16 @@ impl Answer {
         log.line(format_args!("Endpoint response body before transformations: {body}"));
     }
 
-    fn mapped(self, mapping: &ResponseMapping) -> Result<Self, Failure> {
-        let reply = Reply::new(self.status, self.headers, Body::Empty);
-        let reply = mapping.apply(reply).map_err(Failure::of_mapping)?;
-        Ok(Self { status: reply.status, headers: reply.headers, ..self })
+    fn mapped(self, mapping: &ResponseMapping, clients: &HeaderMap) -> Result<Self, Failure> {
+        let reply = Reply::new(self.status, self.headers, Body::from(self.body));
+        let Reply { status, headers, body, .. } =
+            mapping.apply(reply, clients).map_err(Failure::of_mapping)?;
+        let body = match body {
+            Body::Full(bytes) => bytes,
+            // A mapping makes no streams.
+            Body::Empty | Body::Incoming(_) | Body::Stream(_) => Bytes::new(),
+        };
+        Ok(Self { status, headers, body, latency_ms: self.latency_ms })
     }
 
     fn succeeded(&self, log: &mut Log) {

@@ -52,6 +52,13 @@ async fn integrate(integrations: &Integrations, errand: Errand) -> Result<Reply,
     let body = decode_request(&head.headers, body, quotas::BODY_BYTES_MAX).await?;
     let parameter = |name: &str| resolved.parameter(&call, name);
     let mapped = route.request_mapping.apply(&sources(&call, &parameter))?;
+    let body = match &route.request_templates {
+        Some(templates) => match templates.choose(&head.headers)? {
+            Some(constant) => Body::from(constant.clone()),
+            None => body,
+        },
+        None => body,
+    };
     let connection = &call.connection;
     let request = IntegrationRequest {
         method: &head.method,
@@ -67,7 +74,7 @@ async fn integrate(integrations: &Integrations, errand: Errand) -> Result<Reply,
     };
     let reply = integrations.answer(&request, body, &route.integration, deadline).await?;
     match &route.response_mapping {
-        Some(mapping) => Ok(mapping.apply(reply)?),
+        Some(mapping) => Ok(mapping.apply(reply, &head.headers)?),
         None => Ok(reply),
     }
 }

@@ -276,6 +276,7 @@ impl From<MappingError> for Refusal {
             MappingError::HeaderNotAllowed(_)
             | MappingError::BadHeaderValue(_)
             | MappingError::NoResponse { .. } => Type::ApiConfigurationError,
+            MappingError::UnsupportedMediaType => Type::UnsupportedMediaType,
         };
         Refusal::because(kind, err)
     }

@@ -1,4 +1,4 @@
-//! What must outlive the process, as plain files: the purge log, deployed parts, the config epoch.
+//! What must outlive the process, as plain files: the purge log and deployed parts.
 //!
 //! Files, because the amounts are small, the access is "read all at start, append or replace
 //! later", and an operator can look at them. Everything here blocks: call it from control tasks
@@ -6,7 +6,6 @@
 //! they may be lost at any time and belong to `cache`.
 
 pub mod control;
-pub mod epoch;
 pub mod files;
 mod live_purges;
 pub mod parts;
@@ -29,8 +28,6 @@ pub enum StoreError {
     TooLarge { path: PathBuf, limit: u64 },
     #[error("{0}")]
     Invalid(&'static str),
-    #[error("epoch {asked} is older than {current}, and epochs never go back")]
-    EpochGoesBack { current: u64, asked: u64 },
     #[error("the purge log {} failed before and takes nothing until it is reopened", path.display())]
     Poisoned { path: PathBuf },
 }

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::model::ids::{ApiId, StageName};
 use crate::store::StoreError;
-use crate::store::epoch::Epoch;
 use crate::store::files;
 use crate::store::parts::{Manifest, PartRef, Parts};
 use crate::store::purge_log::{
@@ -280,24 +279,6 @@ fn a_manifest_names_parts_that_are_held() {
 
     fs::write(folder.path().join("manifest.json"), b"{\"epoch\":").unwrap();
     assert!(matches!(parts.manifest(), Err(StoreError::Corrupt { .. })));
-}
-
-#[test]
-fn the_epoch_never_goes_back() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("epoch");
-    let mut epoch = Epoch::open(&file).unwrap();
-    assert_eq!(epoch.current(), 0);
-    assert_eq!(epoch.advance().unwrap(), 1);
-    assert_eq!(epoch.advance_to(9).unwrap(), 9);
-    assert!(matches!(epoch.advance_to(8), Err(StoreError::EpochGoesBack { current: 9, asked: 8 })));
-    assert_eq!(Epoch::open(&file).unwrap().current(), 9);
-
-    let text = fs::read_to_string(&file).unwrap();
-    for damaged in ["", "9\n", &text.replacen('9', "8", 1), text.trim_end()] {
-        fs::write(&file, damaged).unwrap();
-        assert!(matches!(Epoch::open(&file), Err(StoreError::Corrupt { .. })), "{damaged:?}");
-    }
 }
 
 #[test]

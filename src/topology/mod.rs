@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use crate::model::document::{At, Section};
 use crate::model::problem::{Findings, Problem, Problems};
 use crate::node::config::{ApiConfig, Document, EdgeConfig, NodeConfig, RegionConfig};
-use crate::node::documents::{self, Imported};
+use crate::node::documents;
 
 /// A file this long is not read to its end; the parser then says so.
 const FILE_BYTES_READ_MAX: u64 = 4 * 1024 * 1024;
@@ -110,7 +110,7 @@ pub fn read_text(
 
 /// The APIs of `tidegate up FILE…`: named and numbered after the file's stem, on stage `prod`, with
 /// the cache off as AWS has it; EDGE where the topology has edges, else REGIONAL, unless the
-/// definition says otherwise. The definitions themselves are read by [`ApiConfig::load`].
+/// definition says otherwise. The definitions themselves are read by [`documents::load`].
 ///
 /// # Errors
 /// Two files of one stem would get the same URL.
@@ -143,18 +143,28 @@ pub fn api_from_document(path: &Path, topology: &Topology) -> ApiConfig {
 /// What `tidegate check FILE` looks at: a topology (`.toml`) with all definitions and PEM files it
 /// names, or an API definition (anything else).
 ///
+/// What is passed over goes to `warn`, one document's file and one line of text after the other;
+/// it makes no file wrong.
+///
 /// # Errors
 /// All problems found.
-pub fn check(path: &Path) -> Result<(), Problems> {
+pub fn check(path: &Path, mut warn: impl FnMut(&str, &str)) -> Result<(), Problems> {
+    let mut examine = |api: &ApiConfig, topology: &Topology| {
+        let region = &topology.region;
+        let (site, timeouts) = (region.common.site(), &region.common.timeouts);
+        let examined = documents::examine(api, &site, timeouts, region.doors());
+        examined.warnings.iter().for_each(|warning| warn(&examined.file, warning));
+        examined.outcome.map(drop)
+    };
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("toml")) {
         let topology = read_text("one-box.toml", Path::new("."), bundled(), &Overrides::default())?;
         let api = api_from_document(path, &topology);
-        return load(&api, &topology).map(drop);
+        return examine(&api, &topology);
     }
     let topology = read(path, &Overrides::default())?;
     let mut problems = Problems::default();
     for api in &topology.region.apis {
-        if let Err(found) = load(api, &topology) {
+        if let Err(found) = examine(api, &topology) {
             problems.extend(found);
         }
     }
@@ -168,12 +178,6 @@ pub fn check(path: &Path) -> Result<(), Problems> {
         }
     }
     problems.into_result()
-}
-
-/// A definition as the topology's region would serve it.
-fn load(api: &ApiConfig, topology: &Topology) -> Result<Imported, Problems> {
-    let region = &topology.region;
-    documents::load(api, &region.common.site(), &region.common.timeouts, region.doors())
 }
 
 #[cfg(test)]

@@ -117,7 +117,8 @@ def main():
 
     rest("update-stage", "--rest-api-id", api, "--stage-name", "test", "--patch-operations",
          "op=replace,path=/cacheClusterEnabled,value=true", "op=replace,path=/cacheClusterSize,value=0.5",
-         "op=replace,path=/*/*/caching/ttlInSeconds,value=60")
+         # A setting for all methods that leaves `enabled` out switches caching off.
+         "op=replace,path=/*/*/caching/ttlInSeconds,value=60", "op=replace,path=/*/*/caching/enabled,value=true")
     until("answers come from the cache", lambda: hit(api, "/pets/2"))
     rest("flush-stage-cache", "--rest-api-id", api, "--stage-name", "test")
     assert not hit(api, "/pets/2"), "the flush left the answer at the edge"

@@ -201,6 +201,9 @@ def main():
     v1.delete_integration(**at)
     gone(v1.get_integration, **at)
     v1.put_integration(**at, type="HTTP_PROXY", integrationHttpMethod="GET", uri="http://127.0.0.1:1/")
+    # Stages are made of what the data plane has; it has no gateway responses of one's own.
+    v1.delete_gateway_response(restApiId=api, responseType="UNAUTHORIZED")
+    same(v1.get_gateway_response(restApiId=api, responseType="UNAUTHORIZED")["defaultResponse"], True, "response")
     served = v1.create_deployment(restApiId=api)["id"]
     method_settings(api, served)
     print("ok stage and method settings")

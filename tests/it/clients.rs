@@ -1,4 +1,4 @@
-//! Real clients of AWS's control plane against ours: botocore, pinned, as pip installs it.
+//! Real clients of AWS's control plane against our protocol: botocore, pinned, as pip installs it.
 //!
 //! `tests/clients/roundtrip.py` calls every operation of both service models with random valid
 //! parameters; this side plays the handlers and says what arrived. Skipped, loudly, only where pip
@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -167,8 +167,13 @@ fn start(tasks: &Tasks) -> SocketAddr {
     address
 }
 
-/// The folder with the clients; `None` when they cannot be had.
-fn clients() -> Option<String> {
+/// The folder with the clients; `None` when they cannot be had. Made once for all tests.
+pub(crate) fn clients() -> Option<String> {
+    static FOLDER: OnceLock<Option<String>> = OnceLock::new();
+    FOLDER.get_or_init(install).clone()
+}
+
+fn install() -> Option<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/needs");
     let output = Command::new(script).arg(env!("CARGO_TARGET_TMPDIR")).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

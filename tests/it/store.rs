@@ -44,7 +44,6 @@ on_both! {
     first_starts_at_once_agree;
     others_hear_of_a_change;
     a_call_that_is_dropped_is_committed_or_not_but_whole;
-    the_first_revision_is_above_the_old_epoch;
     who_missed_pruned_deletions_reads_all;
     the_wrong_key_is_named;
     a_missing_key_file_is_not_made_anew;
@@ -261,18 +260,6 @@ async fn a_call_that_is_dropped_is_committed_or_not_but_whole(place: Place) {
     let again = place.open().await;
     assert_eq!(everything(&again.current()), before, "the picture went with the database");
     again.close().await;
-}
-
-async fn the_first_revision_is_above_the_old_epoch(place: Place) {
-    let config = Config { revision_at_least: 41, ..place.config.clone() };
-    let opened = open(config).await.unwrap();
-    assert_eq!(opened.current().revision, 41);
-    assert_eq!(put(&opened, "m", 1).await, 42);
-    opened.close().await;
-    let config = Config { revision_at_least: 7, ..place.config.clone() };
-    let opened = open(config).await.unwrap();
-    assert_eq!(opened.current().revision, 42, "it never goes back");
-    opened.close().await;
 }
 
 async fn who_missed_pruned_deletions_reads_all(place: Place) {
@@ -556,7 +543,7 @@ fn the_command_backs_up_beside_a_running_region() {
     assert!(!folder.path().join("copy.db").exists());
 
     runtime().block_on(async {
-        let opened = open(Config { database, key, revision_at_least: 0 }).await.unwrap();
+        let opened = open(Config { database, key }).await.unwrap();
         put(&opened, "m", 5).await;
         let ended = run(folder.path(), &["backup", "copy.db", "--data", "data"]);
         assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -641,7 +628,6 @@ fn unreachable_servers_and_wrong_passwords_are_named() {
                 password_file: password_file.map(Path::to_owned),
             },
             key: KeySource::File(folder.path().join("control.key")),
-            revision_at_least: 0,
         };
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = server.url_of("locked", name);

@@ -43,7 +43,7 @@ fn child() {
             DatabaseConfig::Postgres { url: PostgresUrl::new(url).unwrap(), password_file: None }
         }
     };
-    let config = Config { database, key: KeySource::File(key.into()), revision_at_least: 0 };
+    let config = Config { database, key: KeySource::File(key.into()) };
     runtime().block_on(async {
         let opened = open(config).await.unwrap();
         let mut counters = JoinSet::new();

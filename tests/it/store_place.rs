@@ -51,7 +51,7 @@ impl Place {
 
     fn new(folder: TempDir, database: DatabaseConfig) -> Self {
         let key = KeySource::File(folder.path().join("control.key"));
-        Self { config: Config { database, key, revision_at_least: 0 }, folder }
+        Self { config: Config { database, key }, folder }
     }
 
     pub(crate) fn key_file(&self) -> PathBuf {

@@ -31,3 +31,43 @@ fn plain(node: &Node) -> Json {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tree() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            any::<f64>().prop_map(Json::from),
+            "[ -~é€]{0,6}".prop_map(Json::from),
+        ];
+        leaf.prop_recursive(8, 128, 8, |inner| {
+            let entry = ("[ -~é€]{0,6}", inner.clone());
+            prop_oneof![
+                proptest::collection::vec(inner, 0..5).prop_map(Json::from),
+                proptest::collection::vec(entry, 0..8)
+                    .prop_map(|entries| Json::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Whatever serde_json writes, the scanner reads as serde_json does.
+        #[test]
+        fn the_scanner_agrees_with_serde_json(tree in tree(), pretty in any::<bool>()) {
+            let tree = serde_json::json!({ "root": tree });
+            let text = if pretty {
+                serde_json::to_string_pretty(&tree).unwrap()
+            } else {
+                tree.to_string()
+            };
+            let expected: Json = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(to_json("f", text.as_bytes()).unwrap(), expected);
+        }
+    }
+}

@@ -27,7 +27,7 @@ pub const OPERATIONS: Operations = &[
 ];
 
 /// Every type with its status; alphabetical, as lists are. Recorded.
-const TYPES: [(&str, Option<&str>); 21] = [
+pub(crate) const TYPES: [(&str, Option<&str>); 21] = [
     ("ACCESS_DENIED", Some("403")),
     ("API_CONFIGURATION_ERROR", Some("500")),
     ("AUTHORIZER_CONFIGURATION_ERROR", Some("500")),
@@ -51,6 +51,9 @@ const TYPES: [(&str, Option<&str>); 21] = [
     ("WAF_FILTERED", Some("403")),
 ];
 
+/// The template of a gateway response that has none of its own.
+pub(crate) const TEMPLATE: &str = "{\"message\":$context.error.messageString}";
+
 /// What AWS answers for a type nobody customised.
 fn built_in(kind: &str, status: Option<&str>) -> Body {
     let mut body = Body::new();
@@ -59,10 +62,7 @@ fn built_in(kind: &str, status: Option<&str>) -> Body {
         body.insert("statusCode".to_owned(), Value::from(status));
     }
     body.insert("responseParameters".to_owned(), json!({}));
-    body.insert(
-        "responseTemplates".to_owned(),
-        json!({"application/json": "{\"message\":$context.error.messageString}"}),
-    );
+    body.insert("responseTemplates".to_owned(), json!({"application/json": TEMPLATE}));
     body.insert("defaultResponse".to_owned(), Value::from(true));
     body
 }

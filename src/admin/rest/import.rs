@@ -14,6 +14,7 @@ use crate::admin::openapi::apply::{Mode, apply};
 use crate::admin::openapi::import::{BasePath, Import, ImportError, Options, read};
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
+use crate::admin::rest::apis;
 use crate::model::problem::Problems;
 use crate::store::control::{Body, Kind};
 
@@ -148,19 +149,8 @@ fn complete_endpoint(
         endpoint.shift_remove("ipAddressType");
     }
     endpoint.extend(asked);
-    endpoint.entry("types".to_owned()).or_insert_with(|| json!(["EDGE"]));
-    let is_private = endpoint.get("types") == Some(&json!(["PRIVATE"]));
-    let usual = if is_private { "dualstack" } else { "ipv4" };
-    endpoint.entry("ipAddressType".to_owned()).or_insert_with(|| json!(usual));
-    if is_private && endpoint.get("ipAddressType") == Some(&json!("ipv4")) {
-        return Err(ApiError::bad_request(
-            "Only dualstack ipAddressType is supported for Private APIs.",
-        ));
-    }
-    if !is_private && endpoint.contains_key("vpcEndpointIds") {
-        return Err(ApiError::bad_request("VPCEndpoints can only be specified with PRIVATE apis."));
-    }
-    api.insert("endpointConfiguration".to_owned(), Value::Object(endpoint));
+    let endpoint = apis::endpoint_configuration(&endpoint)?;
+    api.insert("endpointConfiguration".to_owned(), endpoint);
     context.txn.put(Kind::RestApi, "", id, api);
     Ok(())
 }
@@ -173,15 +163,8 @@ fn answer(
     warnings: Vec<String>,
     with_tags: bool,
 ) -> Result<Outcome, ApiError> {
-    let api = context.txn.get(Kind::RestApi, "", id);
-    let mut api = api.map(|api| Body::clone(&api)).unwrap_or_default();
-    if let Some(Value::String(policy)) = api.get_mut("policy") {
-        // As AWS gives it, and as Terraform's provider expects it.
-        *policy = policy.replace('\\', "\\\\").replace('"', "\\\"");
-    }
-    if with_tags {
-        api.entry("tags".to_owned()).or_insert_with(|| json!({}));
-    }
+    let api = context.txn.get(Kind::RestApi, "", id).unwrap_or_default();
+    let mut api = if with_tags { apis::shown_with_tags(&api) } else { apis::shown(&api) };
     if !warnings.is_empty() {
         api.insert("warnings".to_owned(), Value::from(warnings));
     }

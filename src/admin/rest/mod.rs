@@ -37,7 +37,7 @@ pub mod method_responses;
 pub mod methods;
 mod model_template;
 pub mod models;
-mod policies;
+pub(in crate::admin) mod policies;
 pub mod resources;
 pub mod sdk_types;
 mod shared;

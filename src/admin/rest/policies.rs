@@ -58,7 +58,8 @@ pub(crate) fn escape(api: &mut Body) {
     }
 }
 
-fn write_out(arn: &mut Value, site: &Site, api: &str) {
+/// Writes a short resource name out; any other text stays.
+pub(crate) fn write_out(arn: &mut Value, site: &Site, api: &str) {
     if let Some(path) = arn.as_str().and_then(|arn| arn.strip_prefix("execute-api:/")) {
         let Site { partition, aws_region, account_id, .. } = site;
         *arn = Value::from(format!(

@@ -7,8 +7,9 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::{Findings, Limits, text, texts};
+use crate::mapping::templates;
 use crate::model::quotas;
-use crate::model::rest_api::{Integration, IntegrationKind, IntegrationResponse};
+use crate::model::rest_api::{Integration, IntegrationKind, IntegrationResponse, Passthrough};
 
 /// `None` after findings that leave nothing to serve.
 pub(super) fn read(
@@ -17,23 +18,28 @@ pub(super) fn read(
     limits: &Limits,
     found: &mut Findings,
 ) -> Option<Integration> {
-    let kind = kind(own, place, found)?;
-    refuse_unbuilt(own, kind, place, found);
+    let kind = kind(own, place, found);
+    refuse_unbuilt(own, place, found);
+    let kind = kind?;
     let uri = match kind {
         IntegrationKind::Mock => String::new(),
         _ => backend_uri(text(own, "uri").unwrap_or_default(), place, found),
     };
-    let templates = own.get("requestTemplates").and_then(Value::as_object);
-    let mock_status = match kind {
-        IntegrationKind::Mock => mock_status(templates, place, found),
-        _ => {
-            for media_type in templates.into_iter().flat_map(Map::keys) {
-                let place = format!("{place} requestTemplates {media_type}");
-                found.unbuilt(place, "a mapping template");
-            }
-            None
+    let own_templates = own.get("requestTemplates").and_then(Value::as_object);
+    let mut request_templates = IndexMap::new();
+    let mut mock_status = None;
+    match kind {
+        IntegrationKind::Mock => mock_status = status_of_mock(own_templates, place, found),
+        IntegrationKind::Http => {
+            request_templates = constants(own, "requestTemplates", kind, place, found);
         }
-    };
+        IntegrationKind::HttpProxy => {
+            for media_type in own_templates.into_iter().flat_map(Map::keys) {
+                let place = format!("{place} requestTemplates {media_type}");
+                found.unbuilt(place, "a mapping template of a proxy");
+            }
+        }
+    }
     let responses = match kind {
         // A proxy passes the backend's answer on and looks at none of them.
         IntegrationKind::HttpProxy => Vec::new(),
@@ -44,6 +50,10 @@ pub(super) fn read(
         http_method: text(own, "httpMethod").map(str::to_ascii_uppercase),
         uri,
         request_parameters: mappings(own, "requestParameters", place, found),
+        request_templates,
+        passthrough: text(own, "passthroughBehavior")
+            .and_then(Passthrough::parse)
+            .unwrap_or_default(),
         cache_namespace: text(own, "cacheNamespace").map(ToOwned::to_owned),
         cache_key_parameters: texts(own.get("cacheKeyParameters")),
         timeout_ms: timeout(own, limits),
@@ -68,7 +78,7 @@ fn kind(own: &Value, place: &str, found: &mut Findings) -> Option<IntegrationKin
 }
 
 /// The members that ask for something no part of the gateway can do yet.
-fn refuse_unbuilt(own: &Value, kind: IntegrationKind, place: &str, found: &mut Findings) {
+fn refuse_unbuilt(own: &Value, place: &str, found: &mut Findings) {
     for (name, what) in [
         ("credentials", "calling the backend with credentials"),
         ("connectionId", "a VPC link"),
@@ -91,11 +101,6 @@ fn refuse_unbuilt(own: &Value, kind: IntegrationKind, place: &str, found: &mut F
     if verify.is_some_and(|name| !name.is_empty()) {
         let place = format!("{place} tlsConfig serverNameToVerify");
         found.unbuilt(place, "a server name of one's own");
-    }
-    // Without templates the other two let the body through. A proxy has no templates to fall
-    // through, and a MOCK's status template matches.
-    if text(own, "passthroughBehavior") == Some("NEVER") && kind == IntegrationKind::Http {
-        found.unbuilt(format!("{place} passthroughBehavior"), "refusing bodies by NEVER");
     }
 }
 
@@ -183,7 +188,7 @@ fn timeout(own: &Value, limits: &Limits) -> u32 {
 }
 
 /// The status that all templates of a MOCK name alike.
-fn mock_status(
+fn status_of_mock(
     templates: Option<&Map<String, Value>>,
     place: &str,
     found: &mut Findings,
@@ -239,6 +244,31 @@ fn lenient_status(template: &str) -> Option<u16> {
         .then(|| value.parse().ok())?
 }
 
+/// The templates that are their own output. AWS keeps an empty one as null; a MOCK has no other
+/// body than the template's, so that it is the empty body. Whether a backend's body would pass by
+/// an empty template or be dropped by it is not known, and neither is tried.
+fn constants(
+    own: &Value,
+    name: &str,
+    kind: IntegrationKind,
+    place: &str,
+    found: &mut Findings,
+) -> IndexMap<String, String> {
+    let mut constants = IndexMap::new();
+    for (media_type, template) in own.get(name).and_then(Value::as_object).into_iter().flatten() {
+        let text = template.as_str().unwrap_or_default();
+        let place = || format!("{place} {name} {media_type}");
+        if text.is_empty() && kind != IntegrationKind::Mock {
+            found.unbuilt(place(), "an empty template before a backend");
+        } else if !templates::is_constant(text) {
+            found.unbuilt(place(), "a mapping template with `$` or `#`");
+        } else {
+            constants.insert(media_type.clone(), text.to_owned());
+        }
+    }
+    constants
+}
+
 fn responses(
     own: &Value,
     kind: IntegrationKind,
@@ -249,15 +279,7 @@ fn responses(
     let bodies = own.get("integrationResponses").and_then(Value::as_object);
     for (code, response) in bodies.into_iter().flatten() {
         let place = format!("{place} integrationResponses {code}");
-        let templates = response.get("responseTemplates").and_then(Value::as_object);
-        for (media_type, template) in templates.into_iter().flatten() {
-            // An empty one, which AWS keeps as null, says what MOCK does anyway.
-            let empty = template.as_str().is_none_or(str::is_empty);
-            if !(empty && kind == IntegrationKind::Mock) {
-                let place = format!("{place} responseTemplates {media_type}");
-                found.unbuilt(place, "a mapping template");
-            }
-        }
+        let response_templates = constants(response, "responseTemplates", kind, &place, found);
         if text(response, "contentHandling").is_some_and(|value| !value.is_empty()) {
             found.unbuilt(format!("{place} contentHandling"), "conversion between text and binary");
         }
@@ -271,6 +293,7 @@ fn responses(
             selection_pattern: pattern.map(ToOwned::to_owned),
             status_code,
             response_parameters: mappings(response, "responseParameters", &place, found),
+            response_templates,
         });
     }
     responses

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::model::rest_api::IntegrationResponse;
+use crate::model::rest_api::{IntegrationResponse, Passthrough};
 use crate::model::stage::MethodSettings;
 
 fn object(value: Value) -> Body {
@@ -119,8 +119,14 @@ fn a_definition_becomes_the_models_api() {
     assert_eq!(integration.cache_namespace.as_deref(), Some("res001"));
     assert_eq!(integration.cache_key_parameters, ["method.request.path.id"]);
     let [response] = integration.responses.as_slice() else { panic!() };
-    let IntegrationResponse { selection_pattern, status_code, response_parameters } = response;
+    let IntegrationResponse {
+        selection_pattern,
+        status_code,
+        response_parameters,
+        response_templates,
+    } = response;
     assert_eq!((selection_pattern, *status_code), (&None, 204));
+    assert_eq!(response_templates["application/json"], "");
     assert_eq!(response_parameters["method.response.header.x"], "'y'");
 }
 
@@ -139,6 +145,21 @@ fn backends_keep_their_address_and_limits() {
     let body = object(stage());
     let found = stage_deployment(&definition(), &body, Vec::new(), &limits).unwrap();
     assert_eq!(found.api.resources[0].methods[0].integration.timeout_ms, 700);
+}
+
+/// AWS: "Mapping template transformations for REST APIs": text outside of the language is output.
+#[test]
+fn templates_without_the_language_are_kept() {
+    let mut integration = http("HTTP");
+    integration["passthroughBehavior"] = json!("NEVER");
+    integration["requestTemplates"] = json!({"text/plain": "in", "$default": "other"});
+    integration["integrationResponses"]["200"]["responseTemplates"] = json!({"text/xml": "<out/>"});
+    let found = served(&with(METHOD, "methodIntegration", integration), &stage());
+    let integration = &found.api.resources[0].methods[0].integration;
+    assert_eq!(integration.passthrough, Passthrough::Never);
+    assert_eq!(integration.request_templates["text/plain"], "in");
+    assert_eq!(integration.request_templates["$default"], "other");
+    assert_eq!(integration.responses[0].response_templates["text/xml"], "<out/>");
 }
 
 #[test]
@@ -202,7 +223,6 @@ fn an_integration_s_places_are_named() {
         ("contentHandling", json!("CONVERT_TO_TEXT")),
         ("responseTransferMode", json!("STREAM")),
         ("integrationTarget", json!("arn:x")),
-        ("passthroughBehavior", json!("NEVER")),
         ("uri", json!("ftp://b.test/")),
         ("uri", json!("http://{id}.test/")),
         ("uri", json!("http://b.test/{")),
@@ -212,8 +232,21 @@ fn an_integration_s_places_are_named() {
         refuse(integration, member);
     }
     let mut templated = http("HTTP");
-    templated["requestTemplates"] = json!({"application/json": "{}"});
+    templated["requestTemplates"] = json!({"application/json": "$input.body", "text/xml": "<a/>"});
     refuse(templated, "requestTemplates application/json");
+    let mut templated = http("HTTP");
+    templated["requestTemplates"] = json!({"application/json": null});
+    refuse(templated, "requestTemplates application/json");
+    let mut proxy = http("HTTP_PROXY");
+    proxy["requestTemplates"] = json!({"application/json": "{}"});
+    refuse(proxy, "requestTemplates application/json");
+    let mut templated = mock();
+    templated["integrationResponses"]["204"]["responseTemplates"] =
+        json!({"a/b": "1 ## one", "c/d": "1"});
+    refuse(templated, "integrationResponses 204 responseTemplates a/b");
+    let mut templated = mock();
+    templated["integrationResponses"]["204"]["responseTemplates"] = json!({"$default": "1"});
+    refuse(templated, "integrationResponses");
     let mut templated = http("HTTP");
     templated["integrationResponses"]["200"]["responseTemplates"] = json!({"text/xml": ""});
     refuse(templated, "integrationResponses 200 responseTemplates text/xml");
@@ -260,10 +293,11 @@ fn what_does_not_compile_is_named_as_well() {
         assert_eq!(found, format!("/pets/{{id}} GET integration {place}"), "{what}");
     };
     let source = |text: &str| json!({"integration.request.header.x": text});
-    refuse("requestParameters", source("method.request.body"), "requestParameters");
-    refuse("requestParameters", source("context.authorizer.claims.sub"), "requestParameters");
+    let mapping = "requestParameters integration.request.header.x";
+    refuse("requestParameters", source("method.request.body"), mapping);
+    refuse("requestParameters", source("context.authorizer.claims.sub"), mapping);
     let look_ahead = json!({"200": {"statusCode": "200", "selectionPattern": "(?!x)"}});
-    refuse("integrationResponses", look_ahead, "integrationResponses");
+    refuse("integrationResponses", look_ahead, "integrationResponses 200");
     let key = json!(["integration.request.path.id"]);
     refuse("cacheKeyParameters", key, "cacheKeyParameters");
     let mut logged = stage();

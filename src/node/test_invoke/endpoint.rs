@@ -123,12 +123,12 @@ impl Shown {
         Some(Self { uri, headers })
     }
 
-    pub(super) fn describe(&self, body: &str, log: &mut Log) {
+    pub(super) fn describe(&self, body: &[u8], log: &mut Log) {
         let Self { uri, headers } = self;
         log.line(format_args!("Endpoint request URI: {uri}"));
         let headers = log::headers(&log::spelled(headers));
         log.line(format_args!("Endpoint request headers: {headers}"));
-        let body = log::body(body.as_bytes());
+        let body = log::body(body);
         log.line(format_args!("Endpoint request body after transformations: {body}"));
         log.line(format_args!("Sending request to {uri}"));
     }

@@ -113,6 +113,37 @@ fn lines(answer: &control::Body) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn constant_templates_make_the_bodies() {
+    let (integrations, requests) = backend(ANSWER);
+    let mut method = http("HTTP", "http://b.test/pets");
+    method["methodIntegration"]["requestTemplates"] = json!({"application/json": "asked"});
+    method["methodIntegration"]["passthroughBehavior"] = json!("NEVER");
+    method["methodIntegration"]["integrationResponses"]["200"]["responseTemplates"] =
+        json!({"application/json": "{}", "text/plain": "told"});
+    let run = |headers: Value| {
+        let request = json!({"body": "mine", "headers": headers});
+        let invoke = invoke("/pets", method.clone(), request);
+        let integrations = integrations.clone();
+        async move { run(&invoke, &integrations).await }
+    };
+    let answer = run(json!({"Accept": "text/plain"})).await;
+    assert_eq!((answer["status"].as_u64(), answer["body"].as_str()), (Some(200), Some("told")));
+    assert_eq!(answer["headers"]["Content-Type"], "text/plain");
+    let lines = lines(&answer);
+    for line in [
+        "Endpoint request body after transformations: asked",
+        "Endpoint response body before transformations: hi",
+        "Method response body after transformations: told",
+    ] {
+        assert!(lines.iter().any(|own| own == line), "{line} in {lines:#?}");
+    }
+    assert!(requests.lines()[0].ends_with("asked"), "{:?}", requests.lines());
+    let refused = run(json!({"Content-Type": "text/plain"})).await;
+    assert_eq!(refused["status"], 415);
+    assert_eq!(requests.lines().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mock_logs_the_recorded_lines() {
     let (integrations, _) = backend(ANSWER);
     let invoke = invoke("/pets/{petId}", mock(), json!({"pathWithQueryString": "/pets/123"}));

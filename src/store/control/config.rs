@@ -12,9 +12,6 @@ use zeroize::Zeroizing;
 pub struct Config {
     pub database: DatabaseConfig,
     pub key: KeySource,
-    /// The revision is never below this. It is the config epoch of a region that ran before it had
-    /// this store: nodes know that number, and epochs never go back.
-    pub revision_at_least: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -116,10 +116,6 @@ impl Database {
         either!(self, engine => engine.note_key_id(key_id).await)
     }
 
-    pub(super) async fn raise_revision(&self, least: u64) -> Result<(), ControlError> {
-        either!(self, engine => engine.raise_revision(least).await)
-    }
-
     /// Forgets tombstones up to a revision. How many there were.
     pub(super) async fn prune(&self, to: u64) -> Result<u64, ControlError> {
         either!(self, engine => engine.prune(to).await)

@@ -153,24 +153,6 @@ impl Postgres {
         self.within(question.execute(&self.pool)).await.map(drop)
     }
 
-    pub(super) async fn raise_revision(&self, least: u64) -> Result<(), ControlError> {
-        let question = async {
-            let mut change = self.pool.begin().await?;
-            let raised = sqlx::query(
-                "UPDATE meta SET value = $1 WHERE name = 'revision' AND value::BIGINT < $2",
-            )
-            .bind(least.to_string())
-            .bind(to_sql(least))
-            .execute(&mut *change)
-            .await?;
-            if raised.rows_affected() > 0 {
-                tell(&mut change, least).await?;
-            }
-            change.commit().await
-        };
-        self.within(question).await
-    }
-
     pub(super) async fn prune(&self, to: u64) -> Result<u64, ControlError> {
         let question = async {
             let mut change = self.pool.begin().await?;

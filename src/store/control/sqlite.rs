@@ -179,20 +179,6 @@ impl Sqlite {
         self.ask(&self.writer, question).await.map(drop)
     }
 
-    pub(super) async fn raise_revision(&self, least: u64) -> Result<(), ControlError> {
-        let question = async move |open: &mut SqliteConnection| {
-            sqlx::query(
-                "UPDATE meta SET value = ?1 \
-                 WHERE name = 'revision' AND CAST(value AS INTEGER) < ?2",
-            )
-            .bind(least.to_string())
-            .bind(to_sql(least))
-            .execute(open)
-            .await
-        };
-        self.ask(&self.writer, question).await.map(drop)
-    }
-
     pub(super) async fn prune(&self, to: u64) -> Result<u64, ControlError> {
         let question = async move |open: &mut SqliteConnection| {
             let mut change = open.begin_with(BEGIN_WRITING).await?;

@@ -62,7 +62,6 @@ impl ControlStore {
         let database = Database::open(&config.database, &tasks).await?;
         let opened = async {
             let sealer = sealer(&config, &database).await?;
-            database.raise_revision(config.revision_at_least.min(REVISION_MAX)).await?;
             let found = database.since(None).await?;
             Ok((sealer, found))
         };

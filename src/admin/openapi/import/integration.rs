@@ -36,8 +36,8 @@ const KEYS: [&str; 20] = [
 /// Members that are text and stay as they are.
 const TEXTS: [&str; 5] =
     ["uri", "credentials", "connectionId", "integrationTarget", "cacheNamespace"];
-/// AWS: "Stream the integration response for your proxy integrations".
-const STREAMING_TIMEOUT_MAX_MS: u32 = 900_000;
+const HTTP_URI_HINT: &str = "http://host/path or https://host/path, where `{name}` and \
+                             `${stageVariables.name}` may stand in";
 const VERBS: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "HEAD", "ANY"];
 
 impl<'a> Reader<'a> {
@@ -59,6 +59,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         self.warn_unknown(&at, &KEYS);
+        self.place_members(&place, &at);
         let Some(kind) = at.get("type") else {
             at.problem("Enumeration value for IntegrationType must be non-empty", None);
             return None;
@@ -92,6 +93,7 @@ impl<'a> Reader<'a> {
         self.kept(&at, &mut body);
         if let Some(responses) = at.get("responses") {
             let place = format!("{place} integrationResponses");
+            self.place(&place, &responses);
             let responses = self.integration_responses(&responses, &place, method_responses);
             body.insert("integrationResponses".to_owned(), Json::Object(responses));
         }
@@ -100,7 +102,7 @@ impl<'a> Reader<'a> {
 
     /// Whom to call, and how.
     fn backend(&self, at: &At<'a>, kind: &str, verb: &str, body: &mut Map<String, Json>) {
-        let own = at.get("httpMethod").and_then(|at| self.one_of(&at, &VERBS));
+        let own = at.get("httpMethod").and_then(|at| backend_verb(&at));
         // Recorded: a Lambda function is always posted to.
         let method = if kind == "AWS_PROXY" { "POST" } else { own.unwrap_or(verb) };
         body.insert("httpMethod".to_owned(), Json::from(method));
@@ -121,7 +123,8 @@ impl<'a> Reader<'a> {
         let uri_at = at.get("uri").unwrap_or_else(|| at.clone());
         let uri = body.get("uri").and_then(Json::as_str).unwrap_or_default();
         if let Some(message) = wrong_uri(kind, uri) {
-            uri_at.problem(message, None);
+            let hint = kind.starts_with("HTTP").then(|| HTTP_URI_HINT.to_owned());
+            uri_at.problem(message, hint);
         }
         let words = ["BUFFERED", "STREAM"];
         if let Some(mode) = at.get("responseTransferMode").and_then(|at| self.one_of(&at, &words)) {
@@ -152,9 +155,12 @@ impl<'a> Reader<'a> {
                 continue;
             };
             if !is_request_target(target) {
-                invalid_mapping(&value, target);
+                let hint = "integration.request.header.x, .querystring.x or .path.x";
+                invalid_mapping(&value, target, hint);
             } else if !is_request_source(source) {
-                invalid_mapping(&value, source);
+                let hint = "method.request.header.x, .querystring.x, .path.x, stageVariables.x, \
+                            context.x or 'static text'";
+                invalid_mapping(&value, source, hint);
             }
             self.place(&format!("{place} {target}"), &value);
             mappings.insert(self.own(target), Json::from(self.own(source)));
@@ -203,8 +209,9 @@ impl<'a> Reader<'a> {
         let streams = at.get("responseTransferMode").is_some_and(
             |at| matches!(&at.node.value, Value::Text(mode) if mode.eq_ignore_ascii_case("STREAM")),
         );
+        let streaming = u32::try_from(quotas::STREAMING_TIMEOUT_MAX.as_millis()).unwrap_or(default);
         let most = self.options.integration_timeout_max_ms;
-        let most = if streams { most.max(STREAMING_TIMEOUT_MAX_MS) } else { most };
+        let most = if streams { most.max(streaming) } else { most };
         let Some(at) = at.get("timeoutInMillis") else { return default };
         match &at.node.value {
             Value::Integer(given) if (i64::from(least)..=i64::from(most)).contains(given) => {
@@ -212,7 +219,8 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let message = format!("Timeout should be between {least} ms and {most} ms");
-                at.problem(message, None);
+                let hint = self.options.integration_timeout_hint;
+                at.problem(message, hint.map(ToOwned::to_owned));
                 default
             }
         }
@@ -296,6 +304,7 @@ impl<'a> Reader<'a> {
             }
             let place = format!("{place} {code}");
             self.place(&place, &at);
+            self.place_members(&place, &at);
             if let Some(at) = at.get("responseParameters") {
                 let declared = method_responses.get(&code);
                 let mappings =
@@ -330,9 +339,11 @@ impl<'a> Reader<'a> {
             let Some(source) = value.text() else { continue };
             let header = target.strip_prefix("method.response.header.");
             if !header.is_some_and(is_header_name) {
-                invalid_mapping(&value, target);
+                invalid_mapping(&value, target, "method.response.header.x");
             } else if !is_response_source(source) {
-                invalid_mapping(&value, source);
+                let hint = "integration.response.header.x, stageVariables.x, context.x or 'static \
+                            text'";
+                invalid_mapping(&value, source, hint);
             } else if let Some(declared) = declared
                 && !declares(declared, target)
             {
@@ -356,15 +367,28 @@ fn declares(response: &Json, target: &str) -> bool {
     })
 }
 
+fn backend_verb(at: &At<'_>) -> Option<&'static str> {
+    let text = at.text()?;
+    let verb = VERBS.into_iter().find(|verb| verb.eq_ignore_ascii_case(text));
+    if verb.is_none() {
+        let message = "Invalid HttpMethod specified. Valid options are ";
+        at.problem(format!("{message}{}", VERBS.join(",")), None);
+    }
+    verb
+}
+
 /// AWS's complaint about a URI, if it has one.
 fn wrong_uri(kind: &str, uri: &str) -> Option<&'static str> {
     match kind {
         "MOCK" => None,
         "HTTP" | "HTTP_PROXY" => {
-            let after = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://"));
-            let is_endpoint = match after {
-                Some(rest) => !rest.is_empty() && !rest.starts_with('/'),
-                None => uri.starts_with("${stageVariables."),
+            let is_endpoint = match uri.split_once("://") {
+                Some((scheme, rest))
+                    if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) =>
+                {
+                    !rest.is_empty() && !rest.starts_with('/')
+                }
+                _ => uri.starts_with("${stageVariables."),
             };
             (!is_endpoint).then_some("Invalid HTTP endpoint specified for URI")
         }
@@ -393,13 +417,13 @@ fn wrong_uri(kind: &str, uri: &str) -> Option<&'static str> {
     }
 }
 
-fn invalid_mapping(at: &At<'_>, expression: &str) {
+fn invalid_mapping(at: &At<'_>, expression: &str, hint: &str) {
     at.problem(
         format!(
             "Invalid mapping expression specified: Validation Result: warnings : [], errors : \
              [Invalid mapping expression specified: {expression}]"
         ),
-        None,
+        Some(hint.to_owned()),
     );
 }
 
@@ -440,7 +464,10 @@ fn is_response_source(source: &str) -> bool {
 
 /// What both directions can take.
 fn is_any_source(source: &str) -> bool {
-    let is_static = source.len() >= 2 && source.starts_with('\'') && source.ends_with('\'');
+    let is_static = source.len() >= 2
+        && source.starts_with('\'')
+        && source.ends_with('\'')
+        && !source.contains(char::is_control);
     let named =
         ["context.", "stageVariables."].iter().find_map(|prefix| source.strip_prefix(prefix));
     is_static || named.is_some_and(is_parameter_name)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::admin::openapi::import::security::Access;
 use crate::admin::openapi::import::tree::Part;
-use crate::admin::openapi::import::{Dialect, Reader};
+use crate::admin::openapi::import::{Dialect, Reader, Written};
 use crate::admin::openapi::is_extension;
 use crate::model::document::{At, Value};
 
@@ -35,7 +35,7 @@ const VALIDATOR: &str = "x-amazon-apigateway-request-validator";
 /// What holds for operations that say nothing themselves.
 pub(super) struct Defaults<'v> {
     access: Access,
-    validator: Option<String>,
+    validator: Option<(String, Written)>,
     /// The names of the document's request validators.
     validators: &'v HashSet<&'v str>,
 }
@@ -47,7 +47,8 @@ impl<'v> Defaults<'v> {
             None => Access::default(),
         };
         let validator = reader.claim(&reader.root, VALIDATOR);
-        let validator = validator.and_then(|at| named_validator(reader, &at, validators));
+        let validator = validator
+            .and_then(|at| Some((named_validator(reader, &at, validators)?, Written::from(&at))));
         Self { access, validator, validators }
     }
 }
@@ -85,7 +86,10 @@ impl<'a> Reader<'a> {
                 self.place(&format!("{place} requestValidatorId"), &at);
                 named_validator(self, &at, defaults.validators)
             }
-            None => defaults.validator.as_deref().map(|name| self.own(name)),
+            None => defaults.validator.as_ref().map(|(name, from)| {
+                self.place_as(&format!("{place} requestValidatorId"), from);
+                self.own(name)
+            }),
         };
         if let Some(validator) = validator {
             method.insert("requestValidatorId".to_owned(), Json::from(validator));
@@ -123,9 +127,6 @@ impl<'a> Reader<'a> {
         method: &mut Map<String, Json>,
     ) {
         let own = operation.get("security");
-        if let Some(at) = &own {
-            self.place(&format!("{place} authorizationType"), at);
-        }
         let mut access = match &own {
             Some(at) => self.access(at),
             None => defaults.access.clone(),
@@ -136,15 +137,27 @@ impl<'a> Reader<'a> {
             && let Some(kind) = self.one_of(&kind, &["NONE", "AWS_IAM"])
         {
             match (kind, access.authorizer.is_some()) {
-                ("AWS_IAM", false) => access.is_iam = true,
+                ("AWS_IAM", false) => {
+                    access.is_iam = true;
+                    access.authorization_from = Some(Written::from(&auth));
+                }
                 ("NONE", true) if own.is_none() => access.authorizer = None,
                 ("NONE", false) if own.is_none() => access.is_iam = false,
                 ("AWS_IAM", true) if own.is_none() => {
                     access.authorizer = None;
                     access.is_iam = true;
+                    access.authorization_from = Some(Written::from(&auth));
                 }
                 // The stricter of two rules that contradict each other holds.
                 _ => self.warn(&auth, "The operation's `security` holds instead"),
+            }
+        }
+        for (member, from) in [
+            ("authorizationType", &access.authorization_from),
+            ("apiKeyRequired", &access.key_from),
+        ] {
+            if let Some(from) = from {
+                self.place_as(&format!("{place} {member}"), from);
             }
         }
         let kind = match &access.authorizer {
@@ -171,8 +184,13 @@ impl<'a> Reader<'a> {
     ) -> Map<String, Json> {
         let mut parameters = Map::new();
         for list in [shared, own].into_iter().flatten() {
+            let mut here: HashSet<String> = HashSet::new();
             for item in list.items() {
                 if let Some((name, required)) = self.parameter(&item) {
+                    if here.contains(&name) {
+                        self.warn(&item, format!("`{name}` is declared twice; this one holds"));
+                    }
+                    here.insert(name.clone());
                     parameters.insert(name, Json::from(required));
                 }
             }

@@ -33,10 +33,10 @@ use serde_json::{Map, Number, Value as Json};
 use crate::admin::openapi::{EXTENSION, REFERENCE_HOPS_MAX, begins_with, syntax};
 use crate::admin::protocol::operation::Site;
 use crate::model::document::{At, Node, Value};
-use crate::model::problem::{Findings, Problem, Problems};
+use crate::model::problem::{self, Findings, Problem, Problems};
 use crate::model::quotas;
 
-pub use places::Places;
+pub use places::{Places, Written};
 pub(in crate::admin) use schemas::MODELS_URL;
 
 /// Bytes a definition may cost, texts, names and [`COST`] for each value: ours, ten times the
@@ -70,6 +70,8 @@ pub struct Options {
     pub documentation: bool,
     /// Milliseconds; the longest `timeoutInMillis` the operator allows.
     pub integration_timeout_max_ms: u32,
+    /// What to do about a longer one.
+    pub integration_timeout_hint: Option<&'static str>,
 }
 
 impl Options {
@@ -82,6 +84,7 @@ impl Options {
             base_path: BasePath::Ignore,
             documentation: true,
             integration_timeout_max_ms: u32::try_from(most).unwrap_or(u32::MAX),
+            integration_timeout_hint: None,
         }
     }
 }
@@ -121,6 +124,21 @@ impl ImportError {
 /// # Errors
 /// All that is wrong with it.
 pub fn read(file: &str, bytes: &[u8], options: &Options) -> Result<Import, ImportError> {
+    let (import, findings) = survey(file, bytes, options)?;
+    findings.into_result().map_err(ImportError::Faulty)?;
+    Ok(import)
+}
+
+/// As [`read`], for callers who look for further problems: what could be read, and what is wrong
+/// with it so far.
+///
+/// # Errors
+/// Nothing could be read, or too much was asked for.
+pub fn survey(
+    file: &str,
+    bytes: &[u8],
+    options: &Options,
+) -> Result<(Import, Findings), ImportError> {
     let findings = Findings::new(file);
     let Some(mut tree) = syntax::parse(bytes, &findings) else {
         return Err(ImportError::NoDocument(problems_of(file, findings)));
@@ -139,8 +157,8 @@ pub fn read(file: &str, bytes: &[u8], options: &Options) -> Result<Import, Impor
     }
     reader.sweep(&reader.root);
     let Reader { warnings, places, .. } = reader;
-    findings.into_result().map_err(ImportError::Faulty)?;
-    Ok(Import { definition, warnings: warnings.into_texts(), places: places.into_inner() })
+    let (warnings, places) = (warnings.into_texts(), places.into_inner());
+    Ok((Import { definition, warnings, places }, findings))
 }
 
 fn problems_of(file: &str, findings: Findings) -> Problems {
@@ -223,8 +241,25 @@ impl<'a> Reader<'a> {
 
     /// Notes where a part of the definition comes from.
     fn place(&self, place: &str, at: &At<'_>) {
-        if self.spend(place.len()) {
-            self.places.borrow_mut().insert(place.to_owned(), at.node.mark);
+        if self.spend(place.len().saturating_add(at.path.len())) {
+            self.places.borrow_mut().insert(place.to_owned(), at.into());
+        }
+    }
+
+    /// As [`Reader::place`], for what was looked up earlier.
+    fn place_as(&self, place: &str, written: &Written) {
+        if self.spend(place.len().saturating_add(written.key.len())) {
+            self.places.borrow_mut().insert(place.to_owned(), written.clone());
+        }
+    }
+
+    /// Notes where each entry of a table comes from.
+    fn place_members(&self, place: &str, at: &At<'_>) {
+        let Value::Map(entries) = &at.node.value else { return };
+        for key in entries.keys() {
+            if let Some(member) = at.get(key) {
+                self.place(&format!("{place} {key}"), &member);
+            }
         }
     }
 
@@ -245,7 +280,9 @@ impl<'a> Reader<'a> {
                 && !begins_with(key, "x-")
                 && let Some(value) = at.get(key)
             {
-                self.warn(&value, format!("Unknown key `{key}` is ignored"));
+                let near = problem::nearest(key, known).filter(|hint| hint.ends_with('?'));
+                let near = near.map(|hint| format!("; {hint}")).unwrap_or_default();
+                self.warn(&value, format!("Unknown key `{key}` is ignored{near}"));
             }
         }
     }

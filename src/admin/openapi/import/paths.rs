@@ -57,6 +57,8 @@ impl<'a> Reader<'a> {
             };
             if let Err((message, hint)) = tree.add(&whole) {
                 item.problem(message, hint);
+                // Only for what is wrong below.
+                self.item_methods(&whole, &item, &defaults);
                 continue;
             }
             for above in lineage(&whole) {

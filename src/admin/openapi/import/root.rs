@@ -5,8 +5,11 @@ use std::collections::HashSet;
 use indexmap::IndexSet;
 use serde_json::{Map, Value as Json, json};
 
-use crate::admin::openapi::import::{BasePath, Dialect, Reader};
+use crate::admin::openapi::import::{BasePath, Dialect, Options, Reader};
+use crate::admin::rest::gateway_responses::{TEMPLATE, TYPES};
+use crate::admin::rest::policies;
 use crate::model::document::{At, Value};
+use crate::model::problem::nearest;
 use crate::model::quotas;
 
 /// Everything OpenAPI knows at the outermost level.
@@ -48,33 +51,6 @@ const SECURITY_POLICIES: [&str; 14] = [
     "SecurityPolicy_TLS12_PFS_2025_EDGE",
     "SecurityPolicy_TLS12_2018_EDGE",
 ];
-/// Types of gateway responses with the status AWS gives each. AWS: "Gateway response types for API
-/// Gateway".
-const GATEWAY_RESPONSES: [(&str, Option<&str>); 21] = [
-    ("ACCESS_DENIED", Some("403")),
-    ("API_CONFIGURATION_ERROR", Some("500")),
-    ("AUTHORIZER_CONFIGURATION_ERROR", Some("500")),
-    ("AUTHORIZER_FAILURE", Some("500")),
-    ("BAD_REQUEST_BODY", Some("400")),
-    ("BAD_REQUEST_PARAMETERS", Some("400")),
-    ("DEFAULT_4XX", None),
-    ("DEFAULT_5XX", None),
-    ("EXPIRED_TOKEN", Some("403")),
-    ("INTEGRATION_FAILURE", Some("504")),
-    ("INTEGRATION_TIMEOUT", Some("504")),
-    ("INVALID_API_KEY", Some("403")),
-    ("INVALID_SIGNATURE", Some("403")),
-    ("MISSING_AUTHENTICATION_TOKEN", Some("403")),
-    ("QUOTA_EXCEEDED", Some("429")),
-    ("REQUEST_TOO_LARGE", Some("413")),
-    ("RESOURCE_NOT_FOUND", Some("404")),
-    ("THROTTLED", Some("429")),
-    ("UNAUTHORIZED", Some("401")),
-    ("UNSUPPORTED_MEDIA_TYPE", Some("415")),
-    ("WAF_FILTERED", Some("403")),
-];
-/// The template of gateway responses that have none of their own.
-const GATEWAY_TEMPLATE: &str = "{\"message\":$context.error.messageString}";
 /// Of an HTTP API's documents; kept, since an export must be what was imported.
 const KEPT: [&str; 2] = ["x-amazon-apigateway-cors", "x-amazon-apigateway-importexport-version"];
 
@@ -135,6 +111,9 @@ impl<'a> Reader<'a> {
             self.claim(&components, "x-amazon-apigateway-integrations");
         }
         self.read_models();
+        if let Some(paths) = self.root.get("paths") {
+            self.place("resources", &paths);
+        }
         let validators = self.validators();
         let names: HashSet<&str> =
             validators.iter().filter_map(|validator| validator["name"].as_str()).collect();
@@ -198,6 +177,7 @@ impl<'a> Reader<'a> {
             api.insert("binaryMediaTypes".to_owned(), types);
         }
         if let Some(at) = self.claim(&self.root, "x-amazon-apigateway-minimum-compression-size") {
+            self.place("restApi minimumCompressionSize", &at);
             match at.node.value {
                 Value::Integer(size)
                     if (0..=i64::from(quotas::MINIMUM_COMPRESSION_SIZE_MAX)).contains(&size) =>
@@ -235,9 +215,11 @@ impl<'a> Reader<'a> {
                     Some("add `x-amazon-apigateway-endpoint-access-mode: BASIC`".to_owned()),
                 );
             }
+            self.place("restApi securityPolicy", &at);
             api.insert("securityPolicy".to_owned(), Json::from(policy));
         }
         if let Some(mode) = mode {
+            self.place_api("endpointAccessMode", "x-amazon-apigateway-endpoint-access-mode");
             api.insert("endpointAccessMode".to_owned(), Json::from(mode));
         }
     }
@@ -250,12 +232,15 @@ impl<'a> Reader<'a> {
 
     /// The known word a text is, whatever its case.
     pub(super) fn one_of<'w>(&self, at: &At<'_>, words: &[&'w str]) -> Option<&'w str> {
+        /// Words that still read well in one line.
+        const LISTED_MAX: usize = 8;
+
         let text = at.text()?;
         let found = words.iter().copied().find(|word| word.eq_ignore_ascii_case(text));
         if found.is_none() {
             at.problem(
                 format!("`{text}` is not known here"),
-                (words.len() <= 6).then(|| format!("known are {}", words.join(", "))),
+                (words.len() <= LISTED_MAX).then(|| format!("known are {}", words.join(", "))),
             );
         }
         found
@@ -298,18 +283,8 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        let site = &self.options.site;
-        let arn = format!(
-            "arn:{}:execute-api:{}:{}:{}/",
-            site.partition, site.aws_region, site.account_id, self.options.api_id
-        );
-        let expand = |resource: &mut Json| {
-            if let Json::String(text) = resource
-                && let Some(rest) = text.strip_prefix("execute-api:/")
-            {
-                *text = format!("{arn}{rest}");
-            }
-        };
+        let Options { site, api_id, .. } = self.options;
+        let expand = |resource: &mut Json| policies::write_out(resource, site, api_id);
         let statements = match policy.get_mut("Statement") {
             Some(Json::Array(statements)) => statements.as_mut_slice(),
             Some(one) => std::slice::from_mut(one),
@@ -340,7 +315,11 @@ impl<'a> Reader<'a> {
             let known = ["disableExecuteApiEndpoint", "vpcEndpointIds", "ipAddressType", "types"];
             self.warn_unknown(&at, &known);
             self.place("restApi endpointConfiguration", &at);
-            if let Some(flag) = at.get("disableExecuteApiEndpoint").and_then(|at| at.boolean()) {
+            self.place_members("restApi endpointConfiguration", &at);
+            if let Some(at) = at.get("disableExecuteApiEndpoint")
+                && let Some(flag) = at.boolean()
+            {
+                self.place("restApi disableExecuteApiEndpoint", &at);
                 api.insert("disableExecuteApiEndpoint".to_owned(), Json::from(flag));
             }
             if let Some(endpoints) = at.get("vpcEndpointIds") {
@@ -369,9 +348,11 @@ impl<'a> Reader<'a> {
                             );
                         }
                     }
+                    // Words that are not known were complained about.
+                    [] if !types.items().is_empty() => {}
                     [] => types.problem(
                         "REGIONAL Configuration and EDGE Configuration cannot be both DISABLED.",
-                        None,
+                        Some("name EDGE, REGIONAL or PRIVATE".to_owned()),
                     ),
                     _ => types.problem("Cannot create an api with multiple Endpoint Types.", None),
                 }
@@ -424,17 +405,14 @@ impl<'a> Reader<'a> {
         let all = self.claim(&self.root, "x-amazon-apigateway-gateway-responses");
         let mut responses = Vec::new();
         for (kind, at) in all.map(|all| all.entries()).unwrap_or_default() {
-            let Some((_, status)) = GATEWAY_RESPONSES.iter().find(|(known, _)| *known == kind)
-            else {
-                let known: Vec<&str> = GATEWAY_RESPONSES.iter().map(|(name, _)| *name).collect();
-                at.problem(
-                    format!("`{kind}` is no type of gateway response"),
-                    crate::model::problem::nearest(kind, &known),
-                );
+            let Some((_, status)) = TYPES.iter().find(|(known, _)| *known == kind) else {
+                let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+                let hint = nearest(kind, &known);
+                at.problem(format!("`{kind}` is no type of gateway response"), hint);
                 continue;
             };
             self.warn_unknown(&at, &["statusCode", "responseParameters", "responseTemplates"]);
-            let place = format!("gatewayResponse {kind}");
+            let place = format!("gatewayResponses {kind}");
             self.place(&place, &at);
             let mut body = Map::new();
             body.insert("responseType".to_owned(), Json::from(kind));
@@ -449,7 +427,7 @@ impl<'a> Reader<'a> {
             );
             let templates = match at.get("responseTemplates") {
                 Some(at) => Json::Object(self.texts(&at, &place)),
-                None => json!({ "application/json": GATEWAY_TEMPLATE }),
+                None => json!({ "application/json": TEMPLATE }),
             };
             body.insert("responseTemplates".to_owned(), templates);
             body.insert("defaultResponse".to_owned(), Json::from(false));

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json};
 
-use crate::admin::openapi::import::{Dialect, Reader};
+use crate::admin::openapi::import::{Dialect, Reader, Written};
 use crate::model::document::{At, Value};
 
 /// AWS: API Gateway API Reference, "Authorizer", `authorizerResultTtlInSeconds`.
@@ -52,6 +52,10 @@ pub(super) struct Access {
     pub(super) authorizer: Option<Required>,
     pub(super) is_iam: bool,
     pub(super) is_key_required: bool,
+    /// What asks for the authorizer or for IAM.
+    pub(super) authorization_from: Option<Written>,
+    /// What asks for the key.
+    pub(super) key_from: Option<Written>,
 }
 
 /// An authorizer and the scopes it is asked for.
@@ -212,6 +216,7 @@ impl<'a> Reader<'a> {
                 }
                 match self.security.by_name.get(name) {
                     Some(Scheme::Authorizer(kind)) if access.authorizer.is_none() => {
+                        access.authorization_from = Some(Written::from(&scopes));
                         access.authorizer = Some(Required {
                             name: name.to_owned(),
                             authorization_type: kind,
@@ -221,8 +226,14 @@ impl<'a> Reader<'a> {
                     Some(Scheme::Authorizer(_)) => {
                         self.warn(&scopes, "A method has one authorizer; this one is ignored");
                     }
-                    Some(Scheme::ApiKey) => access.is_key_required = true,
-                    Some(Scheme::Iam) => access.is_iam = true,
+                    Some(Scheme::ApiKey) => {
+                        access.key_from = Some(Written::from(&scopes));
+                        access.is_key_required = true;
+                    }
+                    Some(Scheme::Iam) => {
+                        access.authorization_from.get_or_insert_with(|| Written::from(&scopes));
+                        access.is_iam = true;
+                    }
                     Some(Scheme::Other) => self.warn(
                         &scopes,
                         format!("Nothing enforces `{name}`: the scheme names no authorizer"),

@@ -631,7 +631,10 @@ fn unknown_keys_are_warned_of_with_their_place() {
     let text = "openapi: 3.0.1\ninfo: {title: t}\npaths:\n  /a:\n    get:\n      securty: []\n";
     assert_eq!(
         import(text).warnings,
-        ["Unknown key `securty` is ignored (paths./a.get.securty, line 6, column 7)"]
+        [
+            "Unknown key `securty` is ignored; did you mean `security`? (paths./a.get.securty, line 6, \
+          column 7)"
+        ]
     );
 }
 
@@ -641,10 +644,14 @@ fn places_lead_back_to_the_document() {
                 x-amazon-apigateway-integration:\n        type: mock\n        requestTemplates:\n          \
                 a/b: x\n";
     let places = import(text).places;
-    assert_eq!(places.locate("/a GET"), Some((5, 5)));
-    assert_eq!(places.locate("/a GET integration requestTemplates"), Some((8, 9)));
-    assert_eq!(places.locate("/a GET integration requestTemplates a/b"), Some((9, 11)));
-    assert_eq!(places.locate("/a GET integration credentials"), Some((6, 7)));
+    let mark = |place: &str| places.locate(place).map(|written| written.mark);
+    assert_eq!(mark("/a GET"), Some((5, 5)));
+    assert_eq!(mark("/a GET integration requestTemplates"), Some((8, 9)));
+    assert_eq!(mark("/a GET integration requestTemplates a/b"), Some((9, 11)));
+    assert_eq!(mark("/a GET integration credentials"), Some((6, 7)));
+    let template = places.locate("/a GET integration requestTemplates a/b").unwrap();
+    let key = "paths./a.get.x-amazon-apigateway-integration.requestTemplates.a/b";
+    assert_eq!(template.key, key);
     assert_eq!(places.locate("/b GET"), None);
 }
 
