@@ -190,6 +190,19 @@ fn check_lists_every_problem_with_its_line() {
 }
 
 #[test]
+fn check_warns_of_what_is_passed_over() {
+    let folder = folder();
+    let text = definition("127.0.0.1:9".parse().unwrap())
+        .replace("    get:", "    get:\n      securty: []");
+    fs::write(folder.path().join("shop.yaml"), text).unwrap();
+    let ended = run(folder.path(), &["check", "shop.yaml"]);
+    let warning = "shop.yaml: warning: Unknown key `securty` is ignored; did you mean `security`? \
+                   (paths./greet.get.securty, line 6, column 7)";
+    ends(&ended, 0, &[warning]);
+    assert_eq!(ended.out, "shop.yaml: ok\n");
+}
+
+#[test]
 fn shipped_files_pass_the_check() {
     let topology = Path::new(env!("CARGO_MANIFEST_DIR")).join("topology");
     let mut names: Vec<String> = fs::read_dir(&topology)
@@ -305,7 +318,7 @@ fn private_keys_are_their_owners_only() {
             }
         }
     }
-    // Two of the authorities, two of each node, and the one that seals the region's store.
+    // Two of each folder, and the one that seals the region's store.
     assert_eq!(keys, 9);
     ends(&running.stop(), 0, &[]);
 }

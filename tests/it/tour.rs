@@ -66,6 +66,7 @@ fn plain(text: &str) -> String {
         (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),
         (r"(?m)^(age: )\d+", "${1}SECONDS"),
         (r"\S*/tidegate-data/", "tidegate-data/"),
+        (r"(AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY)=\S+", "${1}=KEY"),
         // Of `tidegate status`: fill and uptime.
         (r"\d+(\.\d)? (B|KiB|MiB) +\d+ +\d+(\.\d)? (B|KiB|MiB) +(\d+m )?\d+s", "FILL UPTIME"),
         (r"[ \t\r]+", " "),
