@@ -244,6 +244,8 @@ fn serve(
             match node::start(config, identity, environment).await {
                 Ok(node) => running.push(node),
                 Err(error) => {
+                    // It is kept already, and is shown by no later start.
+                    show_first_key(&running);
                     node::stop_all(running).await;
                     return Err(error.into());
                 }
@@ -310,11 +312,15 @@ async fn announce(nodes: &[Node], ca: Option<&Path>) {
         };
         println!("{} {}: {state}{}", node.role(), node.name(), node.doors());
     }
-    if let Some(key) = region.and_then(|region| region.first_key.as_ref()) {
-        print_key(key);
-    }
+    show_first_key(nodes);
     for line in nodes.iter().flat_map(|node| node.api_lines(ca)) {
         println!("{line}");
+    }
+}
+
+fn show_first_key(nodes: &[Node]) {
+    if let Some(key) = nodes.iter().find_map(|node| node.first_key.as_ref()) {
+        print_key(key);
     }
 }
 

@@ -286,6 +286,10 @@ impl Deployments {
     pub async fn refresh(&self, source: &Source) -> Result<bool, RefreshError> {
         let _one_at_a_time = self.refreshing.lock().await;
         let manifest = source.manifest().await?;
+        if manifest.epoch == 0 {
+            // To take this over would be to forget what is served, on the disk as well.
+            return Err(SourceError::NothingYet.into());
+        }
         if manifest.epoch == self.epoch() && manifest.parts == self.manifest().parts {
             return Ok(false);
         }

@@ -24,14 +24,17 @@ use crate::telemetry::metrics::Metrics;
 fn deployments() -> Deployments {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tasks = Tasks::new(runtime.handle().clone());
-    Deployments::new(
+    let deployments = Deployments::new(
         Compiler {
             site: Arc::new(Site { domain: "gateway.localhost".into(), ..Site::default() }),
             metrics: Arc::new(Metrics::new()),
             access_logs: AccessLogs::start(LogConfig { folder: std::env::temp_dir() }, &tasks),
         },
         None,
-    )
+    );
+    // An ordinary drop waits, which a test's own runtime does not permit.
+    runtime.shutdown_background();
+    deployments
 }
 
 /// The n-th API's stage; `version` is what changes of it.
@@ -120,6 +123,20 @@ fn one_change_among_a_thousand_apis_compiles_one_stage() {
         let same = after.stage(stage.api.as_str(), "prod").unwrap();
         assert_eq!(Arc::ptr_eq(stage, same), stage.api.as_str() != "api500");
     }
+}
+
+/// A region that starts again listens before it has read its store.
+#[tokio::test]
+async fn an_edge_keeps_what_it_has_when_the_region_has_put_nothing_in_force() {
+    let (region, edge) = (Arc::new(deployments()), deployments());
+    region.publish(3, &[content(1, 1)]).unwrap();
+    assert!(edge.refresh(&Source::Store(Arc::clone(&region))).await.unwrap());
+    let before = edge.current();
+    let again = Source::Store(Arc::new(deployments()));
+    let refused = edge.refresh(&again).await.unwrap_err();
+    assert!(matches!(refused, RefreshError::Source(SourceError::NothingYet)), "{refused}");
+    assert!(Arc::ptr_eq(&before, &edge.current()));
+    assert_eq!((edge.epoch(), edge.current().stages().count()), (3, 1));
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub enum SourceError {
     Manifest(#[from] StoreError),
     #[error("the region does not have the part any more")]
     UnknownPart,
+    #[error("the region has put nothing in force yet")]
+    NothingYet,
 }
 
 impl Source {

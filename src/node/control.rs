@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::admin::http::{Admin, AdminError, PurgeRequest};
 use crate::admin::iam::gate::{Gate, Wish};
-use crate::admin::iam::{sts, users};
+use crate::admin::iam::sts;
 use crate::admin::operations::{Committed, ControlPlane, Effects, Gatekeeper, Keeper, Work};
 use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::operation::{Effect, Site, TestInvokeAuthorizer, TestInvokeMethod};
@@ -73,6 +73,13 @@ impl Control {
         let store = self.store.clone();
         let done = on(self.tasks.runtime(), async move { store.transact(work).await }).await;
         done.unwrap_or(Err(ControlError::Closed))
+    }
+
+    /// Waits until this node serves what the store has.
+    pub(super) async fn in_force(&self) {
+        let mut served = self.served.subscribe();
+        // The sender is here, so the wait cannot fail.
+        served.wait_for(|served| *served > 0).await.ok();
     }
 
     /// Ends the store's tasks and closes the database.
@@ -316,15 +323,4 @@ impl DataPlane {
             }
         }
     }
-}
-
-/// The administrator's key, when this is the first start.
-pub(super) async fn bootstrap(
-    control: &Control,
-    clock: &Clock,
-) -> Result<Option<users::NewKey>, StartError> {
-    let now = clock.now();
-    let made = control.transact(move |txn| users::bootstrap(txn, now)).await?;
-    let made = made.map_err(|err| StartError::Deployment(err.to_string()))?;
-    Ok(made.value)
 }

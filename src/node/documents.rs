@@ -276,7 +276,8 @@ pub(super) async fn commit(
     Ok(committed.revision)
 }
 
-fn put_all(
+/// The same within a change of the caller's.
+pub(super) fn put_all(
     txn: &mut Txn,
     imported: &[Imported],
     site: &Site,

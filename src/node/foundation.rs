@@ -172,6 +172,8 @@ impl Foundation {
         config.values = vec![
             (Key::Version, env!("CARGO_PKG_VERSION").to_owned()),
             (Key::Location, common.location.clone()),
+            // Said from the first round on: a node that is silent of it seems to have dropped none.
+            (Key::PurgeApplied, self.purges.newest_seq().to_string()),
         ];
         config.values.extend(values);
         Ok(Gossip::start(

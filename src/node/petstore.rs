@@ -34,9 +34,16 @@ const PETS_PER_PAGE: u64 = 3;
 const PAGES: u64 = 3;
 const KINDS: [&str; 3] = ["dog", "cat", "fish"];
 
-/// Starts the pet store on a free port of the loopback address. It ends with `tasks`.
-pub fn start(network: &Arc<dyn Network>, tasks: &Tasks) -> io::Result<SocketAddr> {
-    let mut listener = network.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false)?;
+/// Starts the pet store on the loopback address: on the port that is wished for if it is free, else
+/// on any. It ends with `tasks`.
+pub fn start(
+    network: &Arc<dyn Network>,
+    tasks: &Tasks,
+    wished: Option<u16>,
+) -> io::Result<SocketAddr> {
+    let listen = |port| network.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), false);
+    let wished = wished.and_then(|port| listen(port).ok());
+    let mut listener = wished.map_or_else(|| listen(0), Ok)?;
     let address = listener.local_addr()?;
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let tasks_of_connections = tasks.clone();

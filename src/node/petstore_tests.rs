@@ -11,7 +11,7 @@ use crate::net::socket::Machine;
 async fn the_pet_store_answers() {
     let network: Arc<dyn Network> = Arc::new(Machine);
     let tasks = Tasks::new(Handle::current());
-    let address = start(&network, &tasks).unwrap();
+    let address = start(&network, &tasks, None).unwrap();
     let http = HttpClient::new(client::Config::default(), network, tasks.clone());
     let host = Arc::from(address.ip().to_string());
     let host = http.host(&Target { scheme: Scheme::Http, host, port: address.port() });
@@ -63,4 +63,22 @@ async fn the_pet_store_answers() {
     assert_eq!(host.open(), 1);
     tasks.stopped().cancel();
     tasks.ended().await;
+}
+
+#[tokio::test]
+async fn the_port_it_had_is_taken_again_while_it_is_free() {
+    let network: Arc<dyn Network> = Arc::new(Machine);
+    let first = Tasks::new(Handle::current());
+    let address = start(&network, &first, None).unwrap();
+    let second = Tasks::new(Handle::current());
+    let other = start(&network, &second, Some(address.port())).unwrap();
+    assert_ne!(other, address, "two cannot listen on one port");
+    for tasks in [first, second] {
+        tasks.stopped().cancel();
+        tasks.ended().await;
+    }
+    let third = Tasks::new(Handle::current());
+    assert_eq!(start(&network, &third, Some(address.port())).unwrap(), address);
+    third.stopped().cancel();
+    third.ended().await;
 }

@@ -9,21 +9,25 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::admin;
+use crate::admin::iam::users::{self, NewKey};
 use crate::call::{Body, Connection, Door, ExtendedId};
 use crate::gossip::Key;
 use crate::integration::{self, Integrations};
 use crate::listener::{Bound, Speaks};
 use crate::model::ids::NodeName;
 use crate::net::client::{self, HttpClient};
+use crate::net::clock::Timestamp;
 use crate::net::tasks::Tasks;
 use crate::node::config::{ApiConfig, BackendsConfig, Document, RegionConfig};
 use crate::node::control::{self, Control, Publisher};
+use crate::node::documents::Imported;
 use crate::node::foundation::{Filled, Foundation, named};
 use crate::node::identity::Identity;
 use crate::node::{Environment, Node, StartError, documents, gauges, operator, petstore};
 use crate::pipeline::door::{self, Clients, Forwarded};
 use crate::pipeline::{Gateway, Origin};
 use crate::store::StoreError;
+use crate::store::control::{Kind, State};
 use crate::store::purge_log::PurgeLog;
 use crate::tunnel::{self, CallHead, CallOutcome, Edges, ReplyHead, Request, Scheme};
 
@@ -74,7 +78,7 @@ async fn fill(
         apis,
     } = config;
     let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
-    let apis = with_petstore(apis, &foundation)?;
+    let apis = with_petstore(apis, &foundation, &control.store.current())?;
     let stamps = documents::stamps(&apis);
     let imported = documents::read(&apis, &control.site, &foundation.common.timeouts, doors);
     let imported = imported.map_err(StartError::Documents)?;
@@ -93,12 +97,14 @@ async fn fill(
     let integrations = Integrations::new(integration::Config::default(), client);
     let deployments_of_node = Arc::new(foundation.deployments());
     let gateway = foundation.gateway(deployments_of_node, Origin::Integration(integrations));
-    let mut said = vec![(Key::ListenersAdmin, admin_address.to_string())];
+    let purge_head = foundation.purges.newest_seq().to_string();
+    let mut said =
+        vec![(Key::ListenersAdmin, admin_address.to_string()), (Key::PurgeHead, purge_head)];
     for (key, bound) in [(Key::ListenersPublic, &public), (Key::ListenersPrivate, &private)] {
         said.extend(bound.as_ref().map(|bound| (key, bound.local_addr().to_string())));
     }
     let gossip = foundation.gossip(said)?;
-    let edges = tunnel.map(|at| accept_edges(at, &gateway, &foundation)).transpose()?;
+    let edges = tunnel.map(|at| accept_edges(at, &gateway, &foundation, control)).transpose()?;
     let tunnel = edges.as_ref().map(Edges::local_addr);
     let listeners = named([("public", &public), ("private", &private), ("plain", &plain)]);
     let filled = Filled {
@@ -113,8 +119,7 @@ async fn fill(
     let clock = foundation.environment.clock.clone();
     let core = foundation.core(filled, Some(control.clone()));
     // Ports are ours now, so what is changed from here on is served.
-    let first_key = control::bootstrap(control, &clock).await?;
-    documents::commit(control, imported, clock.now()).await?;
+    let first_key = seed(control, imported, clock.now()).await?;
     let publisher = Publisher::new(&core, control, doors);
     publisher.publish()?;
     publisher.watch();
@@ -141,10 +146,29 @@ async fn fill(
     })
 }
 
-/// Starts the bundled pet store's backend where an API asks for it and names none of its own.
+/// The administrator's key, when this is the first start, and the documents: in one change, so that
+/// a start that fails makes no key that nobody was shown.
+async fn seed(
+    control: &Control,
+    imported: Vec<Imported>,
+    now: Timestamp,
+) -> Result<Option<NewKey>, StartError> {
+    let site = control.site.clone();
+    let seeded = control.transact(move |txn| {
+        let failed = |cause: String| StartError::Deployment(cause);
+        let key = users::bootstrap(txn, now).map_err(|err| failed(err.to_string()))?;
+        documents::put_all(txn, &imported, &site, now).map_err(|err| failed(err.to_string()))?;
+        Ok::<_, StartError>(key)
+    });
+    Ok(seeded.await??.value)
+}
+
+/// Starts the bundled pet store's backend where an API asks for it and names none of its own. It
+/// listens where it did the last time, if it can: a restart then changes no stage.
 fn with_petstore(
     mut apis: Vec<ApiConfig>,
     foundation: &Foundation,
+    state: &State,
 ) -> Result<Vec<ApiConfig>, StartError> {
     let mut backend: Option<SocketAddr> = None;
     for api in apis.iter_mut().filter(|api| api.document == Document::PetStore) {
@@ -155,14 +179,22 @@ fn with_petstore(
             Some(address) => address,
             None => {
                 let _control = foundation.environment.control.enter();
-                petstore::start(&foundation.environment.network, &foundation.tasks)
-                    .map_err(StartError::PetStore)?
+                let (network, tasks) = (&foundation.environment.network, &foundation.tasks);
+                let port = petstore_port(state, api);
+                petstore::start(network, tasks, port).map_err(StartError::PetStore)?
             }
         };
         backend = Some(address);
         api.stage.variables.insert(PETSTORE_VARIABLE.to_owned(), address.to_string());
     }
     Ok(apis)
+}
+
+/// Where the pet store listened the last time.
+fn petstore_port(state: &State, api: &ApiConfig) -> Option<u16> {
+    let stage = state.get(Kind::Stage, api.id.as_str(), api.stage.name.as_str())?;
+    let address = stage.body.get("variables")?.get(PETSTORE_VARIABLE)?.as_str()?;
+    address.parse().ok().filter(|at: &SocketAddr| at.ip().is_loopback()).map(|at| at.port())
 }
 
 fn http_client(
@@ -186,9 +218,11 @@ fn accept_edges(
     listen: SocketAddr,
     gateway: &Arc<Gateway>,
     foundation: &Foundation,
+    control: &Control,
 ) -> Result<Edges, StartError> {
     let handler = Arc::new(ForEdges {
         gateway: Arc::clone(gateway),
+        control: control.clone(),
         purge_log: Arc::clone(&foundation.purge_log),
     });
     Ok(tunnel::serve(
@@ -204,6 +238,7 @@ fn accept_edges(
 /// Door 2, and the documents edges ask for.
 struct ForEdges {
     gateway: Arc<Gateway>,
+    control: Control,
     purge_log: Arc<Mutex<PurgeLog>>,
 }
 
@@ -231,6 +266,8 @@ impl tunnel::Handler for ForEdges {
     async fn document(&self, _edge: NodeName, request: Request) -> Result<Bytes, String> {
         match request {
             Request::Manifest => {
+                // An edge that is told of nothing would serve nothing, and forget what it has.
+                self.control.in_force().await;
                 let manifest = self.gateway.deployments.manifest().encode();
                 manifest.map(Bytes::from).map_err(|err| err.to_string())
             }

@@ -31,10 +31,13 @@ pub(super) async fn stop(core: Arc<Core>) {
 pub(super) async fn kill(core: &Core) {
     core.tasks.draining().cancel();
     core.tasks.stopped().cancel();
-    if let Some(control) = &core.control {
-        control.close().await;
-    }
-    if tokio::time::timeout(LET_GO, core.tasks.ended()).await.is_err() {
+    let ended = async {
+        if let Some(control) = &core.control {
+            control.close().await;
+        }
+        core.tasks.ended().await;
+    };
+    if tokio::time::timeout(LET_GO, ended).await.is_err() {
         tracing::warn!("Some tasks did not end in time.");
     }
 }

@@ -12,6 +12,7 @@ mod control_plane;
 mod deploy;
 mod doors;
 mod floorplan;
+mod lifecycle;
 mod membership;
 mod outages;
 mod process;

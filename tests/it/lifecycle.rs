@@ -1,0 +1,187 @@
+//! A region starts on what it finds, and leaves nothing behind when it stops.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate::node::{self, Environment, Node};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::process::{PATIENCE, Running, port_base, run};
+use crate::world::World;
+use crate::world::cluster::{Cluster, DOCUMENT, Shape};
+use crate::world::host::Host;
+use crate::world::simulate;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Places of ports behind `--port-base`.
+const REGION_TUNNEL: u16 = 1;
+const EDGE_GOSSIP: u16 = 11;
+
+#[test]
+fn the_first_start_is_one_change_and_the_next_is_none() {
+    simulate(&[1, 2], async |world| {
+        let cluster = Cluster::start(world, &Shape::edges(2)).await;
+        let epochs = || ["region", "edge-1", "edge-2"].map(|node| cluster.node(node).epoch());
+        assert_eq!(epochs(), [1; 3]);
+        cluster.crash("region").await;
+        cluster.restart("region").await;
+        assert_eq!(cluster.node("region").epoch(), 1);
+        cluster.settled().await;
+        assert_eq!(epochs(), [1; 3]);
+
+        // What was written while the region was away is in force when it is back.
+        cluster.stop("region").await;
+        cluster.rewrite(&DOCUMENT.replace("/version/1", "/version/2"));
+        cluster.restart("region").await;
+        assert_eq!(cluster.node("region").epoch(), 2);
+        cluster.until(30 * SECOND, "the edges follow", || epochs() == [2; 3]).await;
+        assert_eq!(cluster.get("edge-2", "/version").await.text(), "backend: /version/2");
+    });
+}
+
+/// Starts the cluster's region on a host and a store runtime of the test's own.
+async fn start(cluster: &Cluster<'_>, host: Arc<Host>, store: &Runtime) -> Node {
+    let identity = cluster.issue_at("region", cluster.clock());
+    let environment = Environment { store: store.handle().clone(), ..cluster.environment(host) };
+    node::start(cluster.config("region"), identity, environment).await.unwrap()
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// SQLite's log, which the last connection that is closed folds into the file.
+fn has_log(cluster: &Cluster<'_>) -> bool {
+    cluster.folder().join("region").join("control.db-wal").exists()
+}
+
+async fn stops_whole(world: &World, end: impl AsyncFn(Node)) {
+    let cluster = Cluster::start(world, &Shape::edges(1)).await;
+    cluster.stop("region").await;
+    let host = world.restart("region");
+    // Whatever calls out or listens has the network, and with it everything a node shares.
+    let network = Arc::downgrade(&host);
+    let store = runtime();
+    let region = start(&cluster, host, &store).await;
+    cluster
+        .until(30 * SECOND, "an edge is connected", || {
+            cluster.metric("edge-1", "tidegate_tunnel_connected") == 1.0
+        })
+        .await;
+    assert_eq!(cluster.get("edge-1", "/open/a").await.status, 200);
+    assert!(has_log(&cluster) && store.metrics().num_alive_tasks() > 0);
+
+    end(region).await;
+    assert!(!has_log(&cluster), "the store was not closed");
+    assert_eq!(store.metrics().num_alive_tasks(), 0, "the store's tasks go on");
+    store.shutdown_background();
+    // A backend's connection in the pool learns by its own task.
+    cluster.until(SECOND, "nothing has the network", || network.upgrade().is_none()).await;
+}
+
+#[test]
+fn a_region_that_stopped_leaves_nothing_behind() {
+    simulate(&[1], async |world| stops_whole(world, Node::stop).await);
+}
+
+#[test]
+fn a_region_that_was_ended_at_once_leaves_nothing_behind() {
+    simulate(&[1], async |world| stops_whole(world, Node::kill).await);
+}
+
+#[test]
+fn a_region_may_start_while_the_one_before_still_closes_the_store() {
+    simulate(&[1, 2], async |world| {
+        let cluster = Cluster::start(world, &Shape::edges(1)).await;
+        cluster.stop("region").await;
+        let store = runtime();
+        let mut region = start(&cluster, world.restart("region"), &store).await;
+        for _ in 0..5 {
+            world.crash("region");
+            let next = start(&cluster, world.restart("region"), &store);
+            ((), region) = tokio::join!(region.kill(), next);
+            assert_eq!(region.epoch(), 1);
+        }
+        region.stop().await;
+        assert!(!has_log(&cluster), "the store was not closed");
+        store.shutdown_background();
+    });
+}
+
+// ---- as processes
+
+const KEY: &str = "AWS_SECRET_ACCESS_KEY=";
+
+fn up(folder: &TempDir, base: u16) -> Running {
+    let base = base.to_string();
+    Running::start(folder.path(), &["up", "--data", "data", "--port-base", &base])
+}
+
+fn is_up(up: &Running) -> bool {
+    up.out().matches("  curl ").count() >= 2
+}
+
+fn taken(base: u16, place: u16) -> UdpSocket {
+    UdpSocket::bind(("127.0.0.1", base + place)).unwrap()
+}
+
+fn fails(folder: &TempDir, base: u16) -> String {
+    let base = base.to_string();
+    let ended = run(folder.path(), &["up", "--data", "data", "--port-base", &base]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    ended.out
+}
+
+#[test]
+fn a_first_start_that_fails_makes_no_key_that_nobody_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = port_base();
+    let tunnel = taken(base, REGION_TUNNEL);
+    assert!(!fails(&folder, base).contains(KEY), "nothing was kept");
+    drop(tunnel);
+
+    // The region is up by then.
+    let gossip = taken(base, EDGE_GOSSIP);
+    assert!(fails(&folder, base).contains(KEY));
+    drop(gossip);
+
+    let mut last = up(&folder, base);
+    last.until("the ready lines", is_up);
+    assert!(!last.out().contains(KEY), "it was shown before");
+    assert_eq!(last.stop().code, Some(0));
+}
+
+#[test]
+fn a_killed_cluster_comes_back_on_the_same_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = port_base();
+    let mut first = up(&folder, base);
+    first.until("the ready lines", is_up);
+    let asked = || epoch(folder.path(), base);
+    assert_eq!(asked(), "config epoch 1");
+    first.signal("-KILL");
+    first.end();
+    // The pet store listens where it did, so that its stage is what it was.
+    let mut second = up(&folder, base);
+    second.until("the ready lines", is_up);
+    assert_eq!(asked(), "config epoch 1");
+    assert_eq!(second.stop().code, Some(0));
+}
+
+/// As `status` says it in its first line, once the region knows itself.
+fn epoch(folder: &Path, base: u16) -> String {
+    let admin = format!("http://127.0.0.1:{base}");
+    let end = std::time::Instant::now() + PATIENCE;
+    loop {
+        let ended = run(folder, &["status", "--admin", &admin]);
+        let said = ended.out.split(", ").nth(1).unwrap_or_default().to_owned();
+        if ended.code == Some(0) && said.starts_with("config epoch") {
+            return said;
+        }
+        assert!(std::time::Instant::now() < end, "{ended:?}");
+        std::thread::sleep(SECOND / 10);
+    }
+}
