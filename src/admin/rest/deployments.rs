@@ -1,7 +1,7 @@
 //! Deployments: immutable snapshots of an API, and the stage a snapshot is made for.
 //!
 //! A snapshot can always be made: it keeps whatever the API says. Pointing a stage at one that the
-//! data plane cannot serve is refused with the list of places ([`stages::refuse_unserved`]).
+//! data plane cannot serve is refused with the list of places (`stages::refuse_unserved`).
 //!
 //! AWS: API Gateway REST API Reference, "Deployment", "CreateDeployment"; Developer Guide, "Deploy
 //! REST APIs in API Gateway", "Create a canary release deployment". Texts of refusals are recorded

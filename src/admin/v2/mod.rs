@@ -1,7 +1,7 @@
 //! The operations of HTTP and WebSocket APIs (v2), by resource.
 //!
 //! v2 is more regular than v1: what can be created can be got, listed, updated and deleted, and an
-//! update takes the same members as a creation and replaces those that are given. [`family`] does
+//! update takes the same members as a creation and replaces those that are given. `family` does
 //! that once; each resource adds its defaults and rules.
 //!
 //! These APIs are kept, imported and exported; calls of them are not served yet, and a stage says so.
