@@ -9,6 +9,7 @@
 
 pub mod compression;
 pub mod context;
+pub mod mock;
 pub mod parameters;
 pub mod responses;
 pub mod templates;

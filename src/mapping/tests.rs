@@ -12,6 +12,7 @@ use super::compression::{
     Coding, DecodeError, compress, compress_reply, decode_request, negotiate,
 };
 use super::context::{RouteFacts, Sources};
+use super::mock::{Named, named_status};
 use super::parameters::RequestMapping;
 use super::responses::ResponseMapping;
 use super::templates::RequestTemplates;
@@ -587,5 +588,35 @@ fn a_body_without_a_template_passes_as_the_author_says() {
     ] {
         assert_eq!(chosen(&json, passthrough, Some("text/xml")), no_match, "{passthrough:?}");
         assert_eq!(chosen(&[], passthrough, Some("text/xml")), no_templates, "{passthrough:?}");
+    }
+}
+
+/// AWS: "Mock integrations for REST APIs"; leniency and failures as recorded.
+#[test]
+fn a_constant_mock_template_names_its_status() {
+    use Named::{Nothing, Status, Unknown};
+    for (template, named) in [
+        (r#"{"statusCode": 200}"#, Status(200)),
+        ("{statusCode: 200}", Status(200)),
+        (" { 'statusCode' : 404 , } ", Status(404)),
+        (r#"{"statusCode": 200 ,, }"#, Status(200)),
+        (r#"{"statusCode": 200, "x": 1}"#, Status(200)),
+        (r#"{"statusCode": "200"}"#, Nothing),
+        (r#"{"statusCode": 2.5}"#, Nothing),
+        (r#"{"code": 200}"#, Nothing),
+        (r#"{"statusCode": 200"#, Nothing),
+        ("statusCode: 200", Nothing),
+        ("{", Nothing),
+        ("}{", Nothing),
+        (r#"{"statusCode": 999}"#, Unknown),
+        (r#"{"statusCode": -1}"#, Unknown),
+        ("{statusCode: 99}", Unknown),
+        ("{statusCode: }", Unknown),
+        ("{code: 200}", Unknown),
+        ("#set($x = 1){statusCode: 200}", Unknown),
+        (r#"{"statusCode": $input.params('s')}"#, Unknown),
+        (" ", Unknown),
+    ] {
+        assert_eq!(named_status(template), named, "{template}");
     }
 }

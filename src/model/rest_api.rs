@@ -102,7 +102,7 @@ pub struct Integration {
     pub insecure_skip_verification: bool,
     /// Unused by HTTP_PROXY. In document order; an entry without pattern is the default.
     pub responses: Vec<IntegrationResponse>,
-    /// MOCK: the status its static template `{"statusCode": n}` names.
+    /// MOCK: the status its static template `{"statusCode": n}` names; `None` makes calls fail.
     pub mock_status: Option<u16>,
 }
 

@@ -444,10 +444,15 @@ fn forget(txn: &mut Txn, api: &str) {
             }
         }
     }
+    forget_in_plans(txn, |stage| stage["apiId"] == api);
+}
+
+/// Takes stages that are gone out of usage plans. Ours, not recorded: what stayed would give a
+/// plan's keys to whichever stage next has the name.
+pub(super) fn forget_in_plans(txn: &mut Txn, is_gone: impl Fn(&Value) -> bool) {
     for (id, plan) in txn.list(Kind::UsagePlan, "") {
         let Some(stages) = plan.get("apiStages").and_then(Value::as_array) else { continue };
-        let kept: Vec<Value> =
-            stages.iter().filter(|stage| stage["apiId"] != api).cloned().collect();
+        let kept: Vec<Value> = stages.iter().filter(|stage| !is_gone(stage)).cloned().collect();
         if kept.len() != stages.len() {
             let mut plan = Body::clone(&plan);
             plan.insert("apiStages".to_owned(), Value::from(kept));

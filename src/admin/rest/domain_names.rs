@@ -36,7 +36,7 @@ const EDGE_ZONE: &str = "Z2FDTNDATAQYW2";
 
 /// Regional zone ids differ by region on AWS and mean something to Route 53 alone; this one stands
 /// in for all of them and is not verified.
-const REGIONAL_ZONE: &str = "Z1UJRXOUMOOFQ8";
+pub(crate) const REGIONAL_ZONE: &str = "Z1UJRXOUMOOFQ8";
 
 /// RFC 1035 section 2.3.4.
 const NAME_MAX: usize = 253;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::patch::{self, Op, PatchOperation};
-use crate::admin::rest::{canary, deployments, stage_settings};
+use crate::admin::rest::{apis, canary, deployments, stage_settings};
 use crate::deployment::definition::{Limits, Unserved, stage_deployment};
 use crate::model::quotas;
 use crate::store::control::{Body, Kind, Txn};
@@ -110,8 +110,10 @@ fn update_stage(ctx: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiErro
 
 fn delete_stage(ctx: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     let api = deployments::existing_api(ctx, input)?;
-    existing(ctx.txn, &api, input.label("stage_name"))?;
-    ctx.txn.delete(Kind::Stage, &api, input.label("stage_name"));
+    let name = input.label("stage_name");
+    existing(ctx.txn, &api, name)?;
+    ctx.txn.delete(Kind::Stage, &api, name);
+    apis::forget_in_plans(ctx.txn, |stage| stage["apiId"] == api && stage["stage"] == name);
     Ok(Outcome::Body(Body::new()))
 }
 

@@ -43,6 +43,19 @@ fn a_stage_needs_a_good_name_a_deployment_and_no_namesake() {
 }
 
 #[test]
+fn a_deleted_stage_leaves_its_usage_plans() {
+    let (mut world, _) = with_stage();
+    let stages = json!([
+        {"apiId": API, "stage": "dev"}, {"apiId": API, "stage": "b"}, {"apiId": "o", "stage": "dev"},
+    ]);
+    world.put(Kind::UsagePlan, "", "plan", json!({"apiStages": stages}));
+    world.ok("DeleteStage", json!({"restapi_id": API, "stage_name": "dev"}), json!({}));
+    let plan = &world.state.get(Kind::UsagePlan, "", "plan").unwrap().body;
+    let left = json!([{"apiId": API, "stage": "b"}, {"apiId": "o", "stage": "dev"}]);
+    assert_eq!(plan["apiStages"], left);
+}
+
+#[test]
 fn stages_are_listed_whole_or_by_deployment() {
     let (mut world, first) = with_stage();
     world.deploy(json!({"stageName": "other"}));

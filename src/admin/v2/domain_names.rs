@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
+use crate::admin::rest::domain_names::REGIONAL_ZONE;
 use crate::admin::v2::family::{self, no_domain, text};
 use crate::store::control::{Body, Kind};
 
@@ -46,6 +47,7 @@ fn create(cx: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     body.insert("domainNameArn".to_owned(), Value::from(arn));
     let host = format!("d-{target}.execute-api.{}.{}", site.aws_region, site.domain);
     body.insert("regionalDomainName".to_owned(), Value::from(host));
+    body.insert("regionalHostedZoneId".to_owned(), Value::from(REGIONAL_ZONE));
     body.insert("domainNameStatus".to_owned(), Value::from("AVAILABLE"));
     body.insert("routingMode".to_owned(), Value::from("BASE_PATH_MAPPING_ONLY"));
     body.insert("securityPolicy".to_owned(), Value::from("TLS_1_2"));

@@ -69,6 +69,9 @@ fn prepare(
     }
     default(body, "autoDeploy", false);
     default(body, "defaultRouteSettings", json!({ "detailedMetricsEnabled": false }));
+    if let Some(Value::Object(settings)) = body.get_mut("defaultRouteSettings") {
+        default(settings, "detailedMetricsEnabled", false);
+    }
     default(body, "routeSettings", json!({}));
     default(body, "stageVariables", json!({}));
     default(body, "lastDeploymentStatusMessage", super::NOT_SERVED);

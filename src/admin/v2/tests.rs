@@ -257,7 +257,10 @@ fn deployments_are_made_by_hand_or_by_stages() {
     let first = text(&auto, "deploymentId");
     let stage_at = json!({"apiId": api, "stageName": "auto"});
     // A stage's own settings deploy nothing; a route does.
-    world.ok("UpdateStage", stage_at.clone(), json!({"description": "x"}));
+    let limits = json!({"description": "x", "defaultRouteSettings": {"throttlingBurstLimit": 5}});
+    let limited = world.ok("UpdateStage", stage_at.clone(), limits);
+    let wanted = json!({"throttlingBurstLimit": 5, "detailedMetricsEnabled": false});
+    assert_eq!(limited["defaultRouteSettings"], wanted);
     let now = world.ok("GetStage", stage_at.clone(), json!({}));
     assert_eq!(text(&now, "deploymentId"), first);
     world.ok("CreateRoute", at.clone(), json!({"routeKey": "GET /new"}));
@@ -304,6 +307,8 @@ fn domains_and_mappings_are_v1s_objects_seen_from_v2() {
     let domain = world.ok("CreateDomainName", json!({}), body.clone());
     assert_eq!(domain["domainName"], "api.example.com");
     assert_eq!(domain["domainNameConfigurations"][0]["domainNameStatus"], "AVAILABLE");
+    // Clients make DNS alias records of it.
+    assert!(domain["domainNameConfigurations"][0]["hostedZoneId"].is_string());
     assert!(world.refused("CreateDomainName", json!({}), body).starts_with("ConflictException"));
     let at = json!({"domainName": "api.example.com"});
     let mapping = json!({"apiId": api, "stage": "$default", "apiMappingKey": "shop/v1"});

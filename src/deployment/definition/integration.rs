@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::{Findings, Limits, text, texts};
+use crate::mapping::mock::{Named, named_status};
 use crate::mapping::templates;
 use crate::model::quotas;
 use crate::model::rest_api::{Integration, IntegrationKind, IntegrationResponse, Passthrough};
@@ -187,23 +188,21 @@ fn timeout(own: &Value, limits: &Limits) -> u32 {
     asked.min(limits.integration_timeout_max_ms)
 }
 
-/// The status that all templates of a MOCK name alike.
+/// The status that all templates of a MOCK name alike; `None` where they name none, which makes
+/// each call a 500.
 fn status_of_mock(
     templates: Option<&Map<String, Value>>,
     place: &str,
     found: &mut Findings,
 ) -> Option<u16> {
-    let mut status = None;
+    let mut first = None;
     for (media_type, template) in templates.into_iter().flatten() {
         let place = format!("{place} requestTemplates {media_type}");
-        match (template.as_str().and_then(constant_status), status) {
-            (None, _) => {
-                found.unbuilt(place, "a MOCK template other than a constant {\"statusCode\": 200}");
-            }
-            (Some(named), Some(earlier)) if named != earlier => {
-                found.unbuilt(place, "a MOCK whose status depends on the media type");
-            }
-            (Some(named), _) => status = Some(named),
+        let named = named_status(template.as_str().unwrap_or_default());
+        if named == Named::Unknown {
+            found.unbuilt(place, "a MOCK template other than a constant {\"statusCode\": 200}");
+        } else if *first.get_or_insert(named) != named {
+            found.unbuilt(place, "a MOCK whose status depends on the media type");
         }
     }
     if templates.is_none_or(Map::is_empty) {
@@ -214,34 +213,10 @@ fn status_of_mock(
             Some("add the template {\"statusCode\": 200} for application/json"),
         );
     }
-    status
-}
-
-/// The status a constant template names; `None` when the text is anything else. AWS reads the
-/// result of the template leniently: `{statusCode: 200}`, single quotes and a trailing comma do.
-fn constant_status(template: &str) -> Option<u16> {
-    if template.contains(['$', '#']) {
-        return None;
+    match first {
+        Some(Named::Status(status)) => Some(status),
+        Some(Named::Nothing | Named::Unknown) | None => None,
     }
-    let strict: Option<Map<String, Value>> = serde_json::from_str(template).ok();
-    let status = match strict {
-        Some(object) => u16::try_from(object.get("statusCode")?.as_u64()?).ok()?,
-        None => lenient_status(template)?,
-    };
-    (100..=599).contains(&status).then_some(status)
-}
-
-fn lenient_status(template: &str) -> Option<u16> {
-    let inner = template.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
-    let (key, value) = inner.strip_suffix(',').unwrap_or(inner).split_once(':')?;
-    let key = key.trim();
-    let bare = ['"', '\'']
-        .iter()
-        .find_map(|quote| key.strip_prefix(*quote)?.strip_suffix(*quote))
-        .unwrap_or(key);
-    let value = value.trim();
-    (bare == "statusCode" && value.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| value.parse().ok())?
 }
 
 /// The templates that are their own output. AWS keeps an empty one as null; a MOCK has no other

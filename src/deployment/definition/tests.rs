@@ -267,6 +267,10 @@ fn a_mock_needs_one_constant_status() {
         let found = served(&mock_with(both), &stage());
         assert_eq!(found.api.resources[0].methods[0].integration.mock_status, Some(200));
     }
+    for nothing in ["{\"statusCode\": \"200\"}", "{\"statusCode\": 200", "statusCode: 200"] {
+        let found = served(&mock_with(json!({"application/json": nothing})), &stage());
+        assert_eq!(found.api.resources[0].methods[0].integration.mock_status, None, "{nothing}");
+    }
     let place = "/pets/{id} GET integration requestTemplates";
     for templates in [
         json!({"application/json": "{\"statusCode\": $context.status}"}),
