@@ -160,6 +160,7 @@ fn deployment(backend: SocketAddr, routes: usize) -> StageDeployment {
             binary_media_types: Vec::new(),
             minimum_compression_size: None,
             resources,
+            ..RestApi::default()
         },
         stage: Stage {
             name: StageName::new("prod"),
@@ -172,22 +173,19 @@ fn deployment(backend: SocketAddr, routes: usize) -> StageDeployment {
                 destination: "access.log".into(),
             }),
             cache_headers: true,
+            ..Stage::default()
         },
         domains: vec![BasePathMapping {
             domain_name: HOST.into(),
             base_path: String::new(),
             certificate: None,
         }],
+        ..StageDeployment::default()
     }
 }
 
 fn resource(path: &str, verb: &str, integration: Integration) -> Resource {
-    let method = Method {
-        http_method: verb.into(),
-        operation_name: None,
-        request_parameters: IndexMap::new(),
-        integration,
-    };
+    let method = Method { http_method: verb.into(), integration, ..Method::default() };
     Resource { id: ResourceId::new(path), path: path.into(), methods: vec![method] }
 }
 
@@ -202,9 +200,8 @@ fn constant() -> Integration {
         timeout_ms: 29_000,
         insecure_skip_verification: false,
         responses: Vec::new(),
-        request_templates: Default::default(),
-        passthrough: Default::default(),
         mock_status: Some(200),
+        ..Integration::default()
     }
 }
 

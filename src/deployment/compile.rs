@@ -116,8 +116,8 @@ impl Compiler {
         let request_mapping =
             RequestMapping::compile(&integration.request_parameters, &facts).map_err(at)?;
         let response_mapping = match integration.kind {
-            IntegrationKind::HttpProxy => None,
-            IntegrationKind::Http | IntegrationKind::Mock => {
+            IntegrationKind::HttpProxy | IntegrationKind::AwsProxy => None,
+            IntegrationKind::Http | IntegrationKind::Mock | IntegrationKind::Aws => {
                 Some(ResponseMapping::compile(&integration.responses, &facts).map_err(at)?)
             }
         };
@@ -126,7 +126,7 @@ impl Compiler {
                 RequestTemplates::compile(&integration.request_templates, integration.passthrough)
                     .map_err(at)?,
             ),
-            IntegrationKind::HttpProxy | IntegrationKind::Mock => None,
+            _ => None,
         };
         Ok(Route {
             resource_id: resource.id.clone(),

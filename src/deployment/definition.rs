@@ -28,7 +28,9 @@ use crate::mapping::responses::ResponseMapping;
 use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId};
 use crate::model::quotas;
-use crate::model::rest_api::{EndpointType, IntegrationKind, Method, Resource, RestApi};
+use crate::model::rest_api::{
+    EndpointType, GatewayResponse, IntegrationKind, Method, Resource, RestApi, Validation,
+};
 use crate::model::stage::{BasePathMapping, Stage, StageDeployment};
 use crate::store::control::Body;
 
@@ -86,20 +88,24 @@ pub fn stage_deployment(
     let mut found = Findings::default();
     let rest_api = definition.get("restApi").unwrap_or(&Value::Null);
     refuse_of_api(definition, rest_api, &mut found);
-    let api = RestApi {
+    let mut api = RestApi {
         id: ApiId::new(text(rest_api, "id").unwrap_or_default()),
         name: text(rest_api, "name").unwrap_or_default().to_owned(),
         endpoint_type: endpoint_type(rest_api, &mut found),
         binary_media_types: texts(rest_api.get("binaryMediaTypes")),
         minimum_compression_size: minimum_compression_size(rest_api, &mut found),
         resources: resources(definition, limits, &mut found),
+        ..RestApi::default()
     };
+    api.models = models(definition, &api);
+    api.gateway_responses = gateway_responses(definition, &mut found);
     let stage = settings::stage(stage, &api, &mut found);
     let deployment = StageDeployment {
         deployment_id: DeploymentId::new(stage.deployment_id),
         api,
         stage: stage.stage,
         domains,
+        ..StageDeployment::default()
     };
     compiles(&deployment, &mut found);
     found.into_result().map(|()| deployment)
@@ -126,7 +132,7 @@ pub fn method(
     let path = text(resource, "path").unwrap_or_default();
     let place = format!("{path} {http_method}");
     refuse_validation(definition, body, &place, &mut found);
-    let method = typed_method(body, http_method, &place, limits, &mut found);
+    let method = typed_method(definition, body, http_method, &place, limits, &mut found);
     let resource =
         Resource { id: ResourceId::new(resource_id), path: path.to_owned(), methods: Vec::new() };
     match (method, found.is_empty()) {
@@ -239,7 +245,7 @@ fn resources(definition: &Value, limits: &Limits, found: &mut Findings) -> Vec<R
             let place = format!("{path} {verb}");
             refuse_access_rules(body, &place, found);
             refuse_validation(definition, body, &place, found);
-            methods.extend(typed_method(body, verb, &place, limits, found));
+            methods.extend(typed_method(definition, body, verb, &place, limits, found));
         }
         if !methods.is_empty() {
             let id = ResourceId::new(text(resource, "id").unwrap_or_default());
@@ -275,6 +281,7 @@ fn refuse_validation(definition: &Value, method: &Value, place: &str, found: &mu
 }
 
 fn typed_method(
+    definition: &Value,
     body: &Value,
     verb: &str,
     place: &str,
@@ -294,8 +301,60 @@ fn typed_method(
         request_parameters: declared
             .map(|(name, required)| (name.clone(), truth(required)))
             .collect(),
+        validation: validation(definition, body),
+        response_statuses: response_statuses(body),
         integration: integration::read(own, &format!("{place} integration"), limits, found)?,
     })
+}
+
+/// What the method's validator asks; `None` where it has none, or one that asks nothing.
+fn validation(definition: &Value, method: &Value) -> Option<Validation> {
+    let id = text(method, "requestValidatorId").filter(|id| !id.is_empty())?;
+    let mut validators = entries(definition.get("requestValidators"));
+    let validator = validators.find(|known| text(known, "id") == Some(id))?;
+    let of_body = is_true(validator, "validateRequestBody");
+    let models = method.get("requestModels").and_then(Value::as_object).into_iter().flatten();
+    let models = models.filter_map(|(key, name)| Some((key.clone(), name.as_str()?.to_owned())));
+    let validation = Validation {
+        parameters: is_true(validator, "validateRequestParameters"),
+        body: of_body.then(|| models.collect()),
+    };
+    (validation.parameters || of_body).then_some(validation)
+}
+
+fn response_statuses(method: &Value) -> Vec<u16> {
+    let responses = method.get("methodResponses").and_then(Value::as_object).into_iter().flatten();
+    responses.filter_map(|(code, _)| code.parse().ok()).collect()
+}
+
+/// All models, where a method validates bodies by one.
+fn models(definition: &Value, api: &RestApi) -> IndexMap<String, String> {
+    let mut methods = api.resources.iter().flat_map(|resource| &resource.methods);
+    let validates = |method: &Method| method.validation.as_ref().is_some_and(|v| v.body.is_some());
+    if !methods.any(validates) {
+        return IndexMap::new();
+    }
+    let models = entries(definition.get("models"));
+    let named = |model| Some((text(model, "name")?.to_owned(), text(model, "schema")?.to_owned()));
+    models.filter_map(named).collect()
+}
+
+fn gateway_responses(
+    definition: &Value,
+    found: &mut Findings,
+) -> IndexMap<String, GatewayResponse> {
+    let mut responses = IndexMap::new();
+    for own in entries(definition.get("gatewayResponses")) {
+        let Some(kind) = text(own, "responseType") else { continue };
+        let place = format!("gatewayResponses {kind}");
+        let response = GatewayResponse {
+            status_code: text(own, "statusCode").and_then(|code| code.parse().ok()),
+            response_parameters: integration::texts_of(own, "responseParameters", &place, found),
+            response_templates: integration::texts_of(own, "responseTemplates", &place, found),
+        };
+        responses.insert(kind.to_owned(), response);
+    }
+    responses
 }
 
 /// Tries what the compiler will do, so that nothing is left to fail when the stage is published.

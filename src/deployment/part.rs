@@ -77,19 +77,14 @@ fn for_edge(deployment: &StageDeployment) -> StageDeployment {
         let integration = &method.integration;
         method.integration = Integration {
             kind: IntegrationKind::Mock,
-            http_method: None,
-            uri: String::new(),
-            request_parameters: Default::default(),
             cache_namespace: integration.cache_namespace.clone(),
             cache_key_parameters: integration.cache_key_parameters.clone(),
             timeout_ms: integration.timeout_ms,
-            insecure_skip_verification: false,
-            responses: Vec::new(),
-            request_templates: Default::default(),
-            passthrough: Default::default(),
-            mock_status: None,
+            ..Integration::default()
         };
     }
     deployment.stage.variables.clear();
+    deployment.stage.client_certificate = None;
+    deployment.vpc_links.clear();
     deployment
 }

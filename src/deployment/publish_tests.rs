@@ -49,16 +49,10 @@ fn content(n: usize, version: u64) -> StageDeployment {
         timeout_ms: 1_000,
         insecure_skip_verification: false,
         responses: Vec::new(),
-        request_templates: Default::default(),
-        passthrough: Default::default(),
         mock_status: Some(200),
+        ..Integration::default()
     };
-    let method = Method {
-        http_method: "GET".into(),
-        operation_name: None,
-        request_parameters: IndexMap::new(),
-        integration,
-    };
+    let method = Method { http_method: "GET".into(), integration, ..Method::default() };
     let resource =
         Resource { id: ResourceId::new("r"), path: format!("/v{version}"), methods: vec![method] };
     StageDeployment {
@@ -70,6 +64,7 @@ fn content(n: usize, version: u64) -> StageDeployment {
             binary_media_types: Vec::new(),
             minimum_compression_size: None,
             resources: vec![resource],
+            ..RestApi::default()
         },
         stage: StageModel {
             name: StageName::new("prod"),
@@ -79,8 +74,10 @@ fn content(n: usize, version: u64) -> StageDeployment {
             methods: IndexMap::new(),
             access_log: None,
             cache_headers: true,
+            ..StageModel::default()
         },
         domains: Vec::new(),
+        ..StageDeployment::default()
     }
 }
 

@@ -22,8 +22,6 @@ use crate::telemetry::metrics::Metrics;
 fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
     let method = ApiMethod {
         http_method: "ANY".into(),
-        operation_name: None,
-        request_parameters: IndexMap::new(),
         integration: Integration {
             kind: IntegrationKind::Mock,
             http_method: None,
@@ -34,10 +32,10 @@ fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
             timeout_ms: 1_000,
             insecure_skip_verification: false,
             responses: Vec::new(),
-            request_templates: Default::default(),
-            passthrough: Default::default(),
             mock_status: Some(200),
+            ..Integration::default()
         },
+        ..ApiMethod::default()
     };
     let resources = paths.iter().map(|path| Resource {
         id: ResourceId::new(path),
@@ -53,6 +51,7 @@ fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
             binary_media_types: Vec::new(),
             minimum_compression_size: None,
             resources: resources.collect(),
+            ..RestApi::default()
         },
         stage: StageModel {
             name: StageName::new("stage"),
@@ -62,8 +61,10 @@ fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
             methods: IndexMap::new(),
             access_log: None,
             cache_headers: true,
+            ..StageModel::default()
         },
         domains: Vec::new(),
+        ..StageDeployment::default()
     }
 }
 

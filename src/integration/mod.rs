@@ -12,6 +12,7 @@ mod body;
 mod endpoint;
 mod forward;
 mod headers;
+pub mod lambda;
 
 #[cfg(test)]
 mod tests;
@@ -123,6 +124,8 @@ impl CompiledIntegration {
             ),
             IntegrationKind::Http => Kind::Http(backend()),
             IntegrationKind::HttpProxy => Kind::HttpProxy(backend()),
+            // Refused by `deployment::definition` before it comes here.
+            IntegrationKind::Aws | IntegrationKind::AwsProxy => Kind::Mock(None),
         };
         let timeout = Duration::from_millis(u64::from(integration.timeout_ms))
             .max(quotas::INTEGRATION_TIMEOUT_MIN);

@@ -29,9 +29,8 @@ fn integration(kind: IntegrationKind, uri: &str) -> rest_api::Integration {
         timeout_ms: 1_000,
         insecure_skip_verification: false,
         responses: Vec::new(),
-        request_templates: Default::default(),
-        passthrough: Default::default(),
         mock_status: None,
+        ..rest_api::Integration::default()
     }
 }
 

@@ -188,7 +188,7 @@ fn response(
         selection_pattern: pattern.map(str::to_owned),
         status_code: status,
         response_parameters: table(parameters),
-        response_templates: IndexMap::new(),
+        ..IntegrationResponse::default()
     }
 }
 

@@ -12,6 +12,13 @@ macro_rules! id {
         #[serde(transparent)]
         pub struct $name(Arc<str>);
 
+        impl Default for $name {
+            /// The empty name, which nothing has.
+            fn default() -> Self {
+                Self::new("")
+            }
+        }
+
         impl $name {
             pub fn new(text: &str) -> Self {
                 Self(Arc::from(text))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ids::{ApiId, ResourceId};
 
 /// One REST API, complete and checked: what a deployment freezes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestApi {
     pub id: ApiId,
     pub name: String,
@@ -19,12 +19,31 @@ pub struct RestApi {
     pub minimum_compression_size: Option<u32>,
     /// In document order; paths are unique and begin with `/`.
     pub resources: Vec<Resource>,
+    /// By name: the schema's text (JSON Schema draft 4). None where no method validates bodies.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub models: IndexMap<String, String>,
+    /// By AWS's name of the type, such as `DEFAULT_4XX`: what the API's author made of it.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub gateway_responses: IndexMap<String, GatewayResponse>,
+}
+
+/// What an author made of one type of refusal. AWS: "Gateway responses for REST APIs in API
+/// Gateway".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayResponse {
+    /// `None`: the type's own.
+    pub status_code: Option<u16>,
+    /// `gatewayresponse.header.{Name}` → expression.
+    pub response_parameters: IndexMap<String, String>,
+    /// Media type → text in which `$context.…`, `$stageVariables.…` and `$method.request.…` stand.
+    pub response_templates: IndexMap<String, String>,
 }
 
 /// Which door serves the API. AWS: "Choose an endpoint type to set up for an API Gateway API".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum EndpointType {
+    #[default]
     Edge,
     Regional,
     Private,
@@ -67,18 +86,34 @@ impl Resource {
 }
 
 /// One verb of a resource, or `ANY`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Method {
     /// Upper case; `ANY` stands for DELETE, GET, HEAD, OPTIONS, PATCH, POST and PUT.
     pub http_method: String,
     pub operation_name: Option<String>,
     /// `method.request.{header|querystring|path}.{name}` → required.
     pub request_parameters: IndexMap<String, bool>,
+    /// What is asked of a request before anything is done with it; `None` is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
+    /// Status codes for which the method has a method response.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub response_statuses: Vec<u16>,
     pub integration: Integration,
 }
 
+/// AWS: API Gateway REST API Reference, "RequestValidator".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validation {
+    /// `validateRequestParameters`: required parameters must be there and not blank.
+    pub parameters: bool,
+    /// `validateRequestBody`: media type → name of the model that the body must fit; `None` is no
+    /// validation of bodies.
+    pub body: Option<IndexMap<String, String>>,
+}
+
 /// What stands behind a method.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Integration {
     pub kind: IntegrationKind,
     /// The backend's verb; `None` or `ANY` means the client's.
@@ -87,10 +122,10 @@ pub struct Integration {
     pub uri: String,
     /// `integration.request.{header|querystring|path}.X` → expression.
     pub request_parameters: IndexMap<String, String>,
-    /// HTTP: media type → text without template language, the body in the place of the client's.
+    /// Media type → mapping template, whose output stands in the place of the client's body.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub request_templates: IndexMap<String, String>,
-    /// HTTP: what becomes of a body that no request template fits.
+    /// What becomes of a body that no request template fits.
     #[serde(default, skip_serializing_if = "Passthrough::is_default")]
     pub passthrough: Passthrough,
     pub cache_namespace: Option<String>,
@@ -104,14 +139,56 @@ pub struct Integration {
     pub responses: Vec<IntegrationResponse>,
     /// MOCK: the status its static template `{"statusCode": n}` names; `None` makes calls fail.
     pub mock_status: Option<u16>,
+    /// Of the request's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_handling: Option<ContentHandling>,
+    /// A role's ARN, `arn:aws:iam::*:user/*` for the caller's own, or with a stage variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
+    /// The VPC link's id, where the connection type is VPC_LINK; may hold a stage variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_link: Option<String>,
+    /// ARN of the load balancer behind a VPC link of the second version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration_target: Option<String>,
+    /// `tlsConfig.serverNameToVerify`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name_to_verify: Option<String>,
+    /// `responseTransferMode` is STREAM.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_streamed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum IntegrationKind {
     HttpProxy,
     Http,
+    #[default]
     Mock,
+    /// A Lambda function or another service of AWS's, with mappings.
+    Aws,
+    /// A Lambda function that gets the whole call.
+    AwsProxy,
+}
+
+/// AWS: "Content type conversions in API Gateway".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ContentHandling {
+    ConvertToBinary,
+    ConvertToText,
+}
+
+impl ContentHandling {
+    /// As AWS writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "CONVERT_TO_BINARY" => Some(Self::ConvertToBinary),
+            "CONVERT_TO_TEXT" => Some(Self::ConvertToText),
+            _ => None,
+        }
+    }
 }
 
 /// AWS: "Method request behavior for payloads without mapping templates".
@@ -143,14 +220,18 @@ impl Passthrough {
 }
 
 /// How an integration's answer becomes the method's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntegrationResponse {
-    /// Regular expression over the status code's text; must match all of it. `None` is the default.
+    /// Java's regular expression over the status code's text, or over the error message of a Lambda
+    /// function; must match all of it. `None` is the default.
     pub selection_pattern: Option<String>,
     pub status_code: u16,
     /// `method.response.header.X` → `'static'` or `integration.response.header.Y`.
     pub response_parameters: IndexMap<String, String>,
-    /// Media type → text without template language, the body of the answer; none: it stays.
+    /// Media type → mapping template, whose output is the body of the answer; none: it stays.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub response_templates: IndexMap<String, String>,
+    /// Of the answer's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_handling: Option<ContentHandling>,
 }

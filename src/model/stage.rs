@@ -12,13 +12,16 @@ use crate::model::quotas;
 use crate::model::rest_api::RestApi;
 
 /// One stage with the API it serves: the part a deployment ships to every node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageDeployment {
     pub deployment_id: DeploymentId,
     pub api: RestApi,
     pub stage: Stage,
     /// Custom domain names under which the stage answers.
     pub domains: Vec<BasePathMapping>,
+    /// Id of each VPC link that the API names → ARNs of the load balancers behind it.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub vpc_links: IndexMap<String, Vec<String>>,
 }
 
 /// A base path of a custom domain, mapped to a stage.
@@ -49,7 +52,7 @@ impl fmt::Debug for DomainCertificate {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     pub name: StageName,
     pub variables: IndexMap<String, String>,
@@ -61,8 +64,49 @@ pub struct Stage {
     /// Example: `pets/{id}/GET`; the root resource is `/GET`.
     pub methods: IndexMap<String, MethodSettings>,
     pub access_log: Option<AccessLogSettings>,
+    /// What the stage presents to backends that ask for a certificate. Only the region has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<DomainCertificate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Box<Canary>>,
     /// `X-Cache` and `Age` on answers of an edge-optimized endpoint.
     pub cache_headers: bool,
+}
+
+/// Another deployment that gets some of a stage's calls.
+/// AWS: API Gateway REST API Reference, "CanarySettings".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Canary {
+    /// 0 to 100.
+    pub percent_traffic: f64,
+    pub deployment_id: DeploymentId,
+    pub api: RestApi,
+    /// All of them: the stage's with the canary's put in.
+    pub variables: IndexMap<String, String>,
+    /// Whether both share their cached answers.
+    pub use_stage_cache: bool,
+}
+
+/// What the execution log gets. AWS: "Set up CloudWatch logging for REST APIs in API Gateway".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LoggingLevel {
+    #[default]
+    Off,
+    Error,
+    Info,
+}
+
+/// What a caller gets who may not bypass the cache and tries.
+/// AWS: API Gateway REST API Reference, "MethodSetting".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum UnauthorizedCacheControl {
+    #[serde(rename = "FAIL_WITH_403")]
+    FailWith403,
+    #[default]
+    SucceedWithResponseHeader,
+    SucceedWithoutResponseHeader,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +119,16 @@ pub struct MethodSettings {
     /// Kept for the limits issue; not yet effective.
     pub throttling_rate_limit: Option<f64>,
     pub throttling_burst_limit: Option<u32>,
+    #[serde(default)]
+    pub unauthorized_cache_control: UnauthorizedCacheControl,
+    #[serde(default)]
+    pub logging_level: LoggingLevel,
+    /// Bodies and headers go into the execution log as well.
+    #[serde(default)]
+    pub data_trace: bool,
+    /// Metrics by method.
+    #[serde(default)]
+    pub metrics: bool,
 }
 
 impl Default for MethodSettings {
@@ -85,6 +139,10 @@ impl Default for MethodSettings {
             require_authorization_for_cache_control: true,
             throttling_rate_limit: None,
             throttling_burst_limit: None,
+            unauthorized_cache_control: UnauthorizedCacheControl::default(),
+            logging_level: LoggingLevel::default(),
+            data_trace: false,
+            metrics: false,
         }
     }
 }

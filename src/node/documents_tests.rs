@@ -28,6 +28,7 @@ fn config() -> ApiConfig {
             methods: IndexMap::new(),
             access_log: None,
             cache_headers: true,
+            ..Stage::default()
         },
         domains: Vec::new(),
     }

@@ -60,6 +60,7 @@ pub(super) fn of_document(document: Document, has_edges: bool) -> ApiConfig {
             methods: IndexMap::new(),
             access_log: None,
             cache_headers: true,
+            ..Stage::default()
         },
         domains: Vec::new(),
     }

@@ -10,7 +10,9 @@ use super::{Findings, Limits, text, texts};
 use crate::mapping::mock::{Named, named_status};
 use crate::mapping::templates;
 use crate::model::quotas;
-use crate::model::rest_api::{Integration, IntegrationKind, IntegrationResponse, Passthrough};
+use crate::model::rest_api::{
+    ContentHandling, Integration, IntegrationKind, IntegrationResponse, Passthrough,
+};
 
 /// `None` after findings that leave nothing to serve.
 pub(super) fn read(
@@ -34,7 +36,7 @@ pub(super) fn read(
         IntegrationKind::Http => {
             request_templates = constants(own, "requestTemplates", kind, place, found);
         }
-        IntegrationKind::HttpProxy => {
+        IntegrationKind::HttpProxy | IntegrationKind::Aws | IntegrationKind::AwsProxy => {
             for media_type in own_templates.into_iter().flat_map(Map::keys) {
                 let place = format!("{place} requestTemplates {media_type}");
                 found.unbuilt(place, "a mapping template of a proxy");
@@ -50,7 +52,7 @@ pub(super) fn read(
         kind,
         http_method: text(own, "httpMethod").map(str::to_ascii_uppercase),
         uri,
-        request_parameters: mappings(own, "requestParameters", place, found),
+        request_parameters: texts_of(own, "requestParameters", place, found),
         request_templates,
         passthrough: text(own, "passthroughBehavior")
             .and_then(Passthrough::parse)
@@ -63,6 +65,15 @@ pub(super) fn read(
             .is_some_and(|tls| super::is_true(tls, "insecureSkipVerification")),
         responses,
         mock_status,
+        content_handling: text(own, "contentHandling").and_then(ContentHandling::parse),
+        credentials: filled_text(own, "credentials"),
+        vpc_link: filled_text(own, "connectionId")
+            .filter(|_| text(own, "connectionType") == Some("VPC_LINK")),
+        integration_target: filled_text(own, "integrationTarget"),
+        server_name_to_verify: own
+            .get("tlsConfig")
+            .and_then(|tls| filled_text(tls, "serverNameToVerify")),
+        is_streamed: text(own, "responseTransferMode") == Some("STREAM"),
     })
 }
 
@@ -76,6 +87,10 @@ fn kind(own: &Value, place: &str, found: &mut Findings) -> Option<IntegrationKin
             None
         }
     }
+}
+
+fn filled_text(own: &Value, name: &str) -> Option<String> {
+    text(own, name).filter(|text| !text.is_empty()).map(ToOwned::to_owned)
 }
 
 /// The members that ask for something no part of the gateway can do yet.
@@ -163,7 +178,8 @@ fn filled_in(uri: &str) -> Option<String> {
     (!rest.contains('}')).then_some(filled)
 }
 
-fn mappings(
+/// A map of texts; what is no text is named.
+pub(super) fn texts_of(
     own: &Value,
     name: &str,
     place: &str,
@@ -267,8 +283,9 @@ fn responses(
         responses.push(IntegrationResponse {
             selection_pattern: pattern.map(ToOwned::to_owned),
             status_code,
-            response_parameters: mappings(response, "responseParameters", &place, found),
+            response_parameters: texts_of(response, "responseParameters", &place, found),
             response_templates,
+            content_handling: text(response, "contentHandling").and_then(ContentHandling::parse),
         });
     }
     responses

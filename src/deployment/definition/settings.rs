@@ -16,7 +16,9 @@ use super::{Findings, is_true, text};
 use crate::cache::key::{KeySource, KeyTemplate};
 use crate::model::ids::StageName;
 use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
-use crate::model::stage::{AccessLogSettings, MethodSettings, Stage};
+use crate::model::stage::{
+    AccessLogSettings, LoggingLevel, MethodSettings, Stage, UnauthorizedCacheControl,
+};
 use crate::store::control::Body;
 use crate::telemetry::access_log::Format;
 
@@ -65,6 +67,7 @@ pub(super) fn stage<'s>(body: &'s Body, api: &RestApi, found: &mut Findings) -> 
         access_log: access_log(member("accessLogSettings"), found),
         // Ours: AWS has no such setting.
         cache_headers: member("tidegateCacheHeaders").as_bool().unwrap_or(true),
+        ..Stage::default()
     };
     Read { stage, deployment_id: own("deploymentId") }
 }
@@ -141,6 +144,20 @@ fn method_settings(body: &Value) -> MethodSettings {
         throttling_rate_limit: rate.filter(|rate| *rate >= 0.0),
         throttling_burst_limit: number("throttlingBurstLimit")
             .and_then(|burst| u32::try_from(burst).ok()),
+        unauthorized_cache_control: match text(body, "unauthorizedCacheControlHeaderStrategy") {
+            Some("FAIL_WITH_403") => UnauthorizedCacheControl::FailWith403,
+            Some("SUCCEED_WITHOUT_RESPONSE_HEADER") => {
+                UnauthorizedCacheControl::SucceedWithoutResponseHeader
+            }
+            _ => UnauthorizedCacheControl::SucceedWithResponseHeader,
+        },
+        logging_level: match text(body, "loggingLevel") {
+            Some("ERROR") => LoggingLevel::Error,
+            Some("INFO") => LoggingLevel::Info,
+            _ => LoggingLevel::Off,
+        },
+        data_trace: is_true(body, "dataTraceEnabled"),
+        metrics: is_true(body, "metricsEnabled"),
     }
 }
 

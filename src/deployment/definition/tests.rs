@@ -124,6 +124,7 @@ fn a_definition_becomes_the_models_api() {
         status_code,
         response_parameters,
         response_templates,
+        content_handling: _,
     } = response;
     assert_eq!((selection_pattern, *status_code), (&None, 204));
     assert_eq!(response_templates["application/json"], "");
@@ -346,6 +347,7 @@ fn settings_find_their_method_by_either_spelling() {
         require_authorization_for_cache_control: false,
         throttling_rate_limit: None,
         throttling_burst_limit: None,
+        ..MethodSettings::default()
     };
     assert_eq!(found.defaults, default);
     let ttl: Vec<(&str, u32)> =
