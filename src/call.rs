@@ -38,6 +38,27 @@ impl ExtendedId {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("")
     }
+
+    /// A number from 0 to [`Self::DRAWS`] less 1, the same at every node: what a canary draws by.
+    /// The client has no say in the id.
+    pub fn draw(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0.map(sextet);
+        a << 18 | b << 12 | c << 6 | d
+    }
+
+    pub const DRAWS: u32 = 1 << 24;
+}
+
+/// The six bits that a character of URL-safe base64 stands for.
+fn sextet(character: u8) -> u32 {
+    let value = match character {
+        b'A'..=b'Z' => character - b'A',
+        b'a'..=b'z' => character - b'a' + 26,
+        b'0'..=b'9' => character - b'0' + 52,
+        b'-' => 62,
+        _ => 63,
+    };
+    u32::from(value)
 }
 
 /// Which way a call came in. Endpoint types are doors, not pipelines.

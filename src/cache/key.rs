@@ -31,6 +31,7 @@ const TAG_QUERY: u8 = 6;
 const TAG_PATH: u8 = 7;
 /// Follows its parameter's tag once per value; an absent parameter has none.
 const TAG_VALUE: u8 = 8;
+const TAG_CANARY: u8 = 9;
 
 /// Why a method's cache key cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,8 @@ pub enum KeyError {
 pub struct KeySource<'a> {
     pub api: &'a ApiId,
     pub stage: &'a StageName,
+    /// Is this the stage's canary, with a cache of its own?
+    pub is_canary: bool,
     /// The integration's `cacheNamespace`; AWS's default is the resource's id.
     pub namespace: &'a str,
     /// Is the namespace shared with other resources, that is, not the resource's own id?
@@ -109,6 +112,9 @@ impl KeyTemplate {
         let mut prefix = vec![FORMAT];
         append(&mut prefix, TAG_API, source.api.as_str().as_bytes());
         append(&mut prefix, TAG_STAGE, source.stage.as_str().as_bytes());
+        if source.is_canary {
+            append(&mut prefix, TAG_CANARY, &[]);
+        }
         append(&mut prefix, TAG_NAMESPACE, source.namespace.as_bytes());
         append(&mut prefix, TAG_METHOD, source.http_method.as_bytes());
         let mut parameters =

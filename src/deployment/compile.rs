@@ -4,11 +4,16 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
+
 use crate::auth::Authorizer;
 use crate::cache::key::{KeyError, KeySource, KeyTemplate};
+use crate::call::ExtendedId;
 use crate::deployment::part::{Part, PartError};
 use crate::deployment::router::{Router, RouterError};
-use crate::deployment::snapshot::{AccessLog, CacheRules, PartHash, Route, Site, Stage};
+use crate::deployment::snapshot::{
+    AccessLog, CacheRules, CanaryStage, PartHash, Route, Site, Stage,
+};
 use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
 use crate::mapping::CompileError;
@@ -17,7 +22,7 @@ use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
 use crate::mapping::templates::RequestTemplates;
 use crate::model::rest_api::{IntegrationKind, Method, Resource};
-use crate::model::stage::{MethodSettings, StageDeployment};
+use crate::model::stage::{Canary, MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
 use crate::telemetry::metrics::Metrics;
 
@@ -59,13 +64,32 @@ impl Compiler {
         deployment: &StageDeployment,
         hash: PartHash,
     ) -> Result<Stage, DeploymentError> {
+        let mut stage = self.one(deployment, hash, false)?;
+        let Some(canary) = &deployment.stage.canary else { return Ok(stage) };
+        stage.is_canary_request = Some(false);
+        let own_cache = !canary.use_stage_cache;
+        let compiled = self.one(&of_canary(deployment, canary), canary_hash(&hash), own_cache)?;
+        stage.canary = Some(CanaryStage {
+            stage: Arc::new(Stage { is_canary_request: Some(true), ..compiled }),
+            draws: draws(canary.percent_traffic),
+        });
+        Ok(stage)
+    }
+
+    /// One deployment of a stage.
+    fn one(
+        &self,
+        deployment: &StageDeployment,
+        hash: PartHash,
+        has_own_cache: bool,
+    ) -> Result<Stage, DeploymentError> {
         let StageDeployment { api, stage, .. } = deployment;
         let mut router = Router::new();
         let mut routes = Vec::new();
         for resource in &api.resources {
             for method in &resource.methods {
                 router.insert(&resource.path, &method.http_method, routes.len())?;
-                routes.push(self.route(deployment, resource, method)?);
+                routes.push(self.route(deployment, resource, method, has_own_cache)?);
             }
         }
         let access_log = match &stage.access_log {
@@ -81,6 +105,8 @@ impl Compiler {
             name: stage.name.clone(),
             deployment_id: deployment.deployment_id.clone(),
             hash,
+            canary: None,
+            is_canary_request: None,
             endpoint_type: api.endpoint_type,
             binary_media_types: api.binary_media_types.clone(),
             minimum_compression_size: api.minimum_compression_size,
@@ -98,6 +124,7 @@ impl Compiler {
         deployment: &StageDeployment,
         resource: &Resource,
         method: &Method,
+        has_own_cache: bool,
     ) -> Result<Route, DeploymentError> {
         let settings = settings(deployment, resource, method);
         let facts = RouteFacts {
@@ -134,13 +161,13 @@ impl Compiler {
             parameter_names: parameter_names(&resource.path),
             authorizer: Authorizer::None,
             throttle: Throttle::from(settings),
-            cache: cache_rules(deployment, resource, method, settings).map_err(|source| {
-                DeploymentError::CacheKey {
+            cache: cache_rules(deployment, resource, method, settings, has_own_cache).map_err(
+                |source| DeploymentError::CacheKey {
                     method: method.http_method.clone(),
                     path: resource.path.clone(),
                     source,
-                }
-            })?,
+                },
+            )?,
             request_mapping,
             integration: CompiledIntegration::compile(
                 integration,
@@ -152,6 +179,32 @@ impl Compiler {
             timeout_ms: method.integration.timeout_ms,
         })
     }
+}
+
+/// The stage as its canary's calls see it.
+pub(super) fn of_canary(deployment: &StageDeployment, canary: &Canary) -> StageDeployment {
+    let mut deployment = deployment.clone();
+    deployment.deployment_id = canary.deployment_id.clone();
+    deployment.api = canary.api.clone();
+    deployment.stage.variables = canary.variables.clone();
+    deployment.stage.canary = None;
+    deployment
+}
+
+/// Names the canary's half of a part.
+fn canary_hash(part: &PartHash) -> PartHash {
+    let mut hash = [0; 32];
+    let mut context = Context::new(&SHA256);
+    context.update(part);
+    context.update(b"canary");
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+/// How many of all draws `percent` are.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
+fn draws(percent: f64) -> u32 {
+    (percent.clamp(0.0, 100.0) / 100.0 * f64::from(ExtendedId::DRAWS)).round() as u32
 }
 
 /// The settings that hold for a method: its own, else the stage's.
@@ -171,6 +224,7 @@ fn cache_rules(
     resource: &Resource,
     method: &Method,
     settings: &MethodSettings,
+    has_own_cache: bool,
 ) -> Result<Option<CacheRules>, KeyError> {
     let is_get = method.http_method == "GET";
     let own = deployment.stage.methods.contains_key(&resource.method_key(method));
@@ -186,6 +240,7 @@ fn cache_rules(
     let key = KeyTemplate::compile(&KeySource {
         api: &deployment.api.id,
         stage: &deployment.stage.name,
+        is_canary: has_own_cache,
         namespace: namespace.unwrap_or(resource.id.as_str()),
         namespace_is_shared: namespace.is_some_and(|name| name != resource.id.as_str()),
         http_method: verb,

@@ -20,6 +20,7 @@ use std::fmt;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::deployment::compile::of_canary;
 use crate::deployment::router::Router;
 use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
@@ -31,7 +32,7 @@ use crate::model::quotas;
 use crate::model::rest_api::{
     EndpointType, GatewayResponse, IntegrationKind, Method, Resource, RestApi, Validation,
 };
-use crate::model::stage::{BasePathMapping, Stage, StageDeployment};
+use crate::model::stage::{BasePathMapping, Canary, Stage, StageDeployment};
 use crate::store::control::Body;
 
 /// Places listed for one stage; further ones are only counted. An API with more needs no longer
@@ -86,19 +87,7 @@ pub fn stage_deployment(
     limits: &Limits,
 ) -> Result<StageDeployment, Vec<Unserved>> {
     let mut found = Findings::default();
-    let rest_api = definition.get("restApi").unwrap_or(&Value::Null);
-    refuse_of_api(definition, rest_api, &mut found);
-    let mut api = RestApi {
-        id: ApiId::new(text(rest_api, "id").unwrap_or_default()),
-        name: text(rest_api, "name").unwrap_or_default().to_owned(),
-        endpoint_type: endpoint_type(rest_api, &mut found),
-        binary_media_types: texts(rest_api.get("binaryMediaTypes")),
-        minimum_compression_size: minimum_compression_size(rest_api, &mut found),
-        resources: resources(definition, limits, &mut found),
-        ..RestApi::default()
-    };
-    api.models = models(definition, &api);
-    api.gateway_responses = gateway_responses(definition, &mut found);
+    let api = rest_api(definition, limits, &mut found);
     let stage = settings::stage(stage, &api, &mut found);
     let deployment = StageDeployment {
         deployment_id: DeploymentId::new(stage.deployment_id),
@@ -109,6 +98,57 @@ pub fn stage_deployment(
     };
     compiles(&deployment, &mut found);
     found.into_result().map(|()| deployment)
+}
+
+/// The id of the deployment that the stage's canary serves; `None` where there is no canary.
+pub fn canary_deployment_id(stage: &Body) -> Option<&str> {
+    settings::canary(stage).map(|canary| canary.deployment_id)
+}
+
+/// Gives the deployment its canary. `definition` is what the canary's own deployment froze.
+///
+/// # Errors
+/// Every place of the canary's that cannot be served, marked as the canary's.
+pub fn add_canary(
+    deployment: &mut StageDeployment,
+    definition: &Value,
+    stage: &Body,
+    limits: &Limits,
+) -> Result<(), Vec<Unserved>> {
+    let Some(settings) = settings::canary(stage) else { return Ok(()) };
+    let mut found = Findings::default();
+    let canary = Canary {
+        percent_traffic: settings.percent_traffic,
+        deployment_id: DeploymentId::new(settings.deployment_id),
+        api: rest_api(definition, limits, &mut found),
+        variables: settings.variables,
+        use_stage_cache: settings.use_stage_cache,
+    };
+    compiles(&of_canary(deployment, &canary), &mut found);
+    deployment.stage.canary = Some(Box::new(canary));
+    found.into_result().map_err(|mut places| {
+        for unserved in &mut places {
+            unserved.place.insert_str(0, "canary ");
+        }
+        places
+    })
+}
+
+fn rest_api(definition: &Value, limits: &Limits, found: &mut Findings) -> RestApi {
+    let rest_api = definition.get("restApi").unwrap_or(&Value::Null);
+    refuse_of_api(definition, rest_api, found);
+    let mut api = RestApi {
+        id: ApiId::new(text(rest_api, "id").unwrap_or_default()),
+        name: text(rest_api, "name").unwrap_or_default().to_owned(),
+        endpoint_type: endpoint_type(rest_api, found),
+        binary_media_types: texts(rest_api.get("binaryMediaTypes")),
+        minimum_compression_size: minimum_compression_size(rest_api, found),
+        resources: resources(definition, limits, found),
+        ..RestApi::default()
+    };
+    api.models = models(definition, &api);
+    api.gateway_responses = gateway_responses(definition, found);
+    api
 }
 
 /// One method as a test call needs it: who may call it and which stage it has play no part.

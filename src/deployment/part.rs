@@ -8,7 +8,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::deployment::snapshot::PartHash;
-use crate::model::rest_api::{Integration, IntegrationKind};
+use crate::model::rest_api::{Integration, IntegrationKind, RestApi};
 use crate::model::stage::StageDeployment;
 
 /// Bytes and their name.
@@ -73,7 +73,19 @@ fn hash(bytes: &[u8]) -> PartHash {
 /// The same stage with every integration replaced by one that does nothing.
 fn for_edge(deployment: &StageDeployment) -> StageDeployment {
     let mut deployment = deployment.clone();
-    for method in deployment.api.resources.iter_mut().flat_map(|resource| &mut resource.methods) {
+    without_integrations(&mut deployment.api);
+    if let Some(canary) = &mut deployment.stage.canary {
+        without_integrations(&mut canary.api);
+        canary.variables.clear();
+    }
+    deployment.stage.variables.clear();
+    deployment.stage.client_certificate = None;
+    deployment.vpc_links.clear();
+    deployment
+}
+
+fn without_integrations(api: &mut RestApi) {
+    for method in api.resources.iter_mut().flat_map(|resource| &mut resource.methods) {
         let integration = &method.integration;
         method.integration = Integration {
             kind: IntegrationKind::Mock,
@@ -83,8 +95,4 @@ fn for_edge(deployment: &StageDeployment) -> StageDeployment {
             ..Integration::default()
         };
     }
-    deployment.stage.variables.clear();
-    deployment.stage.client_certificate = None;
-    deployment.vpc_links.clear();
-    deployment
 }

@@ -17,7 +17,7 @@ use http::header::{AUTHORIZATION, HOST};
 
 use crate::auth::Authorizer;
 use crate::cache::key::KeyTemplate;
-use crate::call::{Call, Door};
+use crate::call::{Call, Door, ExtendedId};
 use crate::deployment::router::Router;
 use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
@@ -75,6 +75,10 @@ pub struct Stage {
     pub name: StageName,
     pub deployment_id: DeploymentId,
     pub hash: PartHash,
+    /// Another deployment that some of the calls go to.
+    pub canary: Option<CanaryStage>,
+    /// `$context.isCanaryRequest`; `None` where the stage has no canary.
+    pub is_canary_request: Option<bool>,
     pub endpoint_type: EndpointType,
     pub binary_media_types: Vec<String>,
     pub minimum_compression_size: Option<u32>,
@@ -84,6 +88,14 @@ pub struct Stage {
     pub access_log: Option<AccessLog>,
     pub routes: Vec<Route>,
     pub(super) router: Router<usize>,
+}
+
+/// A stage's canary, compiled like a stage of its own.
+#[derive(Debug)]
+pub struct CanaryStage {
+    pub stage: Arc<Stage>,
+    /// Of [`ExtendedId::DRAWS`] draws: those below it go to the canary.
+    pub draws: u32,
 }
 
 /// Where a stage's access log goes, and in which form.
@@ -163,6 +175,7 @@ impl Snapshot {
         let Some(stage) = self.stage(target.api, target.stage) else {
             return Err(self.missing(target.api, target.stage));
         };
+        let stage = stage.drawn(&call.extended_id);
         if !self.admits(stage.endpoint_type, &call.connection.door) {
             return Err(ResolveError::WrongDoor(stage.api.clone()));
         }
@@ -189,9 +202,8 @@ impl Snapshot {
         call: &Call,
     ) -> Option<Resolved> {
         let known = self.stage(api, stage)?;
-        if known.hash != *hash {
-            return None;
-        }
+        let canary = known.canary.as_ref().map(|canary| &canary.stage);
+        let known = [Some(known), canary].into_iter().flatten().find(|own| own.hash == *hash)?;
         self.resolve(call).ok().filter(|resolved| Arc::ptr_eq(&resolved.stage, known))
     }
 
@@ -381,6 +393,14 @@ impl Resolved {
 }
 
 impl Stage {
+    /// The stage or its canary, as the call drew.
+    fn drawn<'s>(self: &'s Arc<Self>, id: &ExtendedId) -> &'s Arc<Self> {
+        match &self.canary {
+            Some(canary) if id.draw() < canary.draws => &canary.stage,
+            _ => self,
+        }
+    }
+
     /// A path a plain GET can ask for: the shortest resource without parameters that has GET, else
     /// the root.
     pub fn example_path(&self) -> String {

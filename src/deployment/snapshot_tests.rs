@@ -13,7 +13,7 @@ use crate::deployment::compile::Compiler;
 use crate::model::rest_api::{
     Integration, IntegrationKind, Method as ApiMethod, Resource, RestApi,
 };
-use crate::model::stage::{MethodSettings, Stage as StageModel, StageDeployment};
+use crate::model::stage::{Canary, MethodSettings, Stage as StageModel, StageDeployment};
 use crate::net::clock::Timestamp;
 use crate::net::tasks::Tasks;
 use crate::telemetry::access_log::{AccessLogs, Config as LogConfig};
@@ -69,6 +69,22 @@ fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
 }
 
 fn snapshot(endpoint_type: EndpointType) -> Snapshot {
+    compiled(&deployment(endpoint_type, &["/{proxy+}", "/hardcoded"]))
+}
+
+fn canary_snapshot(percent_traffic: f64) -> Snapshot {
+    let mut model = deployment(EndpointType::Edge, &["/hardcoded"]);
+    model.stage.canary = Some(Box::new(Canary {
+        percent_traffic,
+        deployment_id: DeploymentId::new("d2"),
+        api: model.api.clone(),
+        variables: IndexMap::new(),
+        use_stage_cache: false,
+    }));
+    compiled(&model)
+}
+
+fn compiled(model: &StageDeployment) -> Snapshot {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tasks = Tasks::new(runtime.handle().clone());
     let site = Arc::new(Site {
@@ -82,8 +98,7 @@ fn snapshot(endpoint_type: EndpointType) -> Snapshot {
         metrics: Arc::new(Metrics::new()),
         access_logs: AccessLogs::start(LogConfig { folder: std::env::temp_dir() }, &tasks),
     };
-    let model = deployment(endpoint_type, &["/{proxy+}", "/hardcoded"]);
-    let stage = compiler.stage(&model, [7; 32]).unwrap();
+    let stage = compiler.stage(model, [7; 32]).unwrap();
     let mappings = vec![
         Mapping {
             base_path: "v1/x".into(),
@@ -197,6 +212,33 @@ fn long_method_arns_are_refused() {
     assert!(snapshot.resolve(&call(&fits)).is_ok());
     let long = snapshot.resolve(&call(&format!("{fits}x")));
     assert!(matches!(long, Err(ResolveError::ArnTooLong)));
+}
+
+/// rest-data-plane 11.1: by chance, call by call; region and edge draw alike, as the id decides.
+#[test]
+fn a_canary_gets_the_calls_that_draw_it() {
+    let ids =
+        [*b"AAAAAAAAAAAAAAA=", *b"f___AAAAAAAAAAA=", *b"gAAAAAAAAAAAAAA=", *b"____AAAAAAAAAAA="];
+    let share = |percent: f64| {
+        let snapshot = canary_snapshot(percent);
+        ids.map(|id| {
+            let mut call = call(Door::Edge, HOST_NAME, "/stage/hardcoded");
+            call.extended_id = ExtendedId(id);
+            let found = snapshot.resolve(&call).unwrap();
+            let hash = found.stage.hash;
+            let again = snapshot.resolve_for_edge("abc123", "stage", &hash, &call).unwrap();
+            assert!(Arc::ptr_eq(&again.stage, &found.stage), "the region draws as the edge did");
+            // Of another configuration, which drew otherwise, the region knows nothing.
+            assert!(snapshot.resolve_for_edge("abc123", "stage", &[9; 32], &call).is_none());
+            let is_canary = found.stage.is_canary_request.unwrap();
+            assert_eq!(found.stage.deployment_id.as_str(), if is_canary { "d2" } else { "d1" });
+            is_canary
+        })
+    };
+    assert_eq!(share(0.0), [false; 4]);
+    assert_eq!(share(50.0), [true, true, false, false]);
+    assert_eq!(share(100.0), [true; 4]);
+    assert_eq!(snapshot(EndpointType::Edge).stages().next().unwrap().is_canary_request, None);
 }
 
 proptest! {

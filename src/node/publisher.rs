@@ -18,7 +18,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::admin::rest::domain_names;
-use crate::deployment::definition::{Limits, stage_deployment};
+use crate::deployment::definition::{
+    Limits, Unserved, add_canary, canary_deployment_id, stage_deployment,
+};
 use crate::deployment::{Changed, Deployments, Fingerprint, Wanted};
 use crate::model::ids::{ApiId, StageName};
 use crate::model::stage::{BasePathMapping, DomainCertificate, StageDeployment};
@@ -195,20 +197,27 @@ impl FoundStage<'_> {
         Fingerprint::of(&ingredients).map_err(|err| err.to_string())
     }
 
-    fn content(&self, doors: Doors, limits: &Limits) -> Result<StageDeployment, String> {
-        let id = self.deployment_id();
+    /// What a deployment of the API froze.
+    fn definition(&self, id: &str) -> Result<Value, String> {
         let kept = self.state.get(Kind::DeploymentDefinition, self.api, id);
         let kept = kept.ok_or_else(|| format!("there is no deployment `{id}`"))?;
-        let definition: Value = serde_json::from_str(text(&kept.body, "definition"))
-            .map_err(|err| format!("deployment `{id}` cannot be read: {err}"))?;
-        let domains = self.domains.clone().unwrap_or_default();
-        let deployment = stage_deployment(&definition, &self.object.body, domains, limits)
-            .map_err(|places| {
-                let places: Vec<String> = places.iter().map(ToString::to_string).collect();
-                places.join("; ")
-            })?;
-        if deployment.api.id.as_str() != self.api {
-            return Err(format!("deployment `{id}` is another API's"));
+        serde_json::from_str(text(&kept.body, "definition"))
+            .map_err(|err| format!("deployment `{id}` cannot be read: {err}"))
+    }
+
+    fn content(&self, doors: Doors, limits: &Limits) -> Result<StageDeployment, String> {
+        let id = self.deployment_id();
+        let definition = self.definition(id)?;
+        let (stage, domains) = (&self.object.body, self.domains.clone().unwrap_or_default());
+        let mut deployment =
+            stage_deployment(&definition, stage, domains, limits).map_err(|why| joined(&why))?;
+        if let Some(id) = canary_deployment_id(stage) {
+            let definition = self.definition(id)?;
+            add_canary(&mut deployment, &definition, stage, limits).map_err(|why| joined(&why))?;
+        }
+        let canary = deployment.stage.canary.as_ref().map(|canary| &canary.api.id);
+        if [Some(&deployment.api.id), canary].iter().flatten().any(|api| api.as_str() != self.api) {
+            return Err(format!("deployment `{id}` or its canary's is another API's"));
         }
         match doors.remedy(deployment.api.endpoint_type) {
             None => Ok(deployment),
@@ -219,6 +228,11 @@ impl FoundStage<'_> {
             )),
         }
     }
+}
+
+fn joined(places: &[Unserved]) -> String {
+    let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+    places.join("; ")
 }
 
 /// Custom domains by the stage they are mapped to.

@@ -172,6 +172,7 @@ fn entry<'r>(
         api_id: stage.api.as_str(),
         stage: stage.name.as_str(),
         deployment_id: stage.deployment_id.as_str(),
+        is_canary_request: stage.is_canary_request,
         endpoint_type: stage.endpoint_type.as_str(),
         source_ip: call.connection.peer.ip(),
         identity: Default::default(),

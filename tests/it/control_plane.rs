@@ -203,6 +203,16 @@ fn the_aws_cli_walks_its_tutorial() {
 }
 
 #[test]
+fn a_canary_beside_its_stage() {
+    let Some(up) = Up::start(TOPOLOGY, &[]) else { return };
+    let edge = format!("https://127.0.0.1:{}", up.base + 10);
+    let suffix = format!("execute-api.{REGION}.gateway.localhost");
+    let ca = up.data().join("ca/public-ca.pem");
+    let ca = ca.to_str().unwrap();
+    up.passes("stages.py", &["--edge", &edge, "--host-suffix", &suffix, "--ca", ca]);
+}
+
+#[test]
 fn terraforms_calls_read_what_they_wrote() {
     let Some(up) = Up::start(TOPOLOGY, &[]) else { return };
     up.passes("terraform_calls.py", &[]);

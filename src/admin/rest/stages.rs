@@ -16,7 +16,9 @@ use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::patch::{self, Op, PatchOperation};
 use crate::admin::rest::{apis, canary, deployments, stage_settings};
-use crate::deployment::definition::{Limits, Unserved, stage_deployment};
+use crate::deployment::definition::{
+    Limits, Unserved, add_canary, canary_deployment_id, stage_deployment,
+};
 use crate::model::quotas;
 use crate::store::control::{Body, Kind, Txn};
 
@@ -465,8 +467,13 @@ fn refuse_unserved(
 
 fn served(txn: &Txn, api: &str, stage: &Body) -> Result<(), Vec<Unserved>> {
     let deployment = stage.get("deploymentId").and_then(Value::as_str).unwrap_or_default();
-    let frozen = deployments::frozen(txn, api, deployment).unwrap_or(Value::Null);
-    stage_deployment(&frozen, stage, Vec::new(), &Limits::default()).map(drop)
+    let frozen = |id| deployments::frozen(txn, api, id).unwrap_or(Value::Null);
+    let limits = Limits::default();
+    let mut served = stage_deployment(&frozen(deployment), stage, Vec::new(), &limits)?;
+    match canary_deployment_id(stage) {
+        Some(id) => add_canary(&mut served, &frozen(id), stage, &limits),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,6 @@ pub(super) fn stage<'s>(body: &'s Body, api: &RestApi, found: &mut Findings) -> 
     let own = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let cache_enabled = member("cacheClusterEnabled").as_bool().unwrap_or(false);
     let variables = variables(member("variables"));
-    refuse_canary(body, &variables, found);
     if !own("clientCertificateId").is_empty() && calls_backends(api) {
         found.unbuilt("stage clientCertificateId", "a client certificate towards backends");
     }
@@ -77,32 +76,27 @@ fn variables(member: &Value) -> IndexMap<String, String> {
     entries.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// A canary that gets no traffic changes nothing, nor does one that is the stage over again: the
-/// same deployment with the same variables.
-fn refuse_canary(stage: &Body, variables: &IndexMap<String, String>, found: &mut Findings) {
-    let Some(canary) = stage.get("canarySettings").filter(|canary| canary.is_object()) else {
-        return;
-    };
-    let percent = canary.get("percentTraffic").and_then(Value::as_f64).unwrap_or(0.0);
-    let own = stage.get("deploymentId").and_then(Value::as_str);
-    let overrides = canary.get("stageVariableOverrides").and_then(Value::as_object);
-    let same = text(canary, "deploymentId").is_none_or(|named| Some(named) == own)
-        && overrides.into_iter().flatten().all(|(name, value)| {
-            value.as_str().is_some_and(|value| variables.get(name).is_some_and(|own| own == value))
-        })
-        && !log_format(stage).contains("isCanaryRequest");
-    if percent > 0.0 && !same {
-        found.add(
-            "stage canarySettings percentTraffic",
-            "sending calls to a canary is not built yet",
-            Some("0 percent, or promote the canary's deployment"),
-        );
-    }
+/// What the stage says of its canary, whose deployment's definition is read elsewhere.
+pub(super) struct CanarySettings<'s> {
+    pub(super) percent_traffic: f64,
+    /// The canary's own; the stage's where it names none.
+    pub(super) deployment_id: &'s str,
+    pub(super) variables: IndexMap<String, String>,
+    pub(super) use_stage_cache: bool,
 }
 
-fn log_format(stage: &Body) -> &str {
-    let settings = stage.get("accessLogSettings");
-    settings.and_then(|settings| text(settings, "format")).unwrap_or_default()
+pub(super) fn canary(stage: &Body) -> Option<CanarySettings<'_>> {
+    let canary = stage.get("canarySettings").filter(|canary| canary.is_object())?;
+    let mut variables = variables(stage.get("variables").unwrap_or(&Value::Null));
+    let overrides = canary.get("stageVariableOverrides").unwrap_or(&Value::Null);
+    variables.extend(self::variables(overrides));
+    let own = stage.get("deploymentId").and_then(Value::as_str).unwrap_or_default();
+    Some(CanarySettings {
+        percent_traffic: canary.get("percentTraffic").and_then(Value::as_f64).unwrap_or(0.0),
+        deployment_id: text(canary, "deploymentId").unwrap_or(own),
+        variables,
+        use_stage_cache: is_true(canary, "useStageCache"),
+    })
 }
 
 fn calls_backends(api: &RestApi) -> bool {
@@ -217,6 +211,7 @@ pub(super) fn cache_key_compiles(
     let compiled = KeyTemplate::compile(&KeySource {
         api: &api.id,
         stage: &stage.name,
+        is_canary: false,
         namespace: "",
         namespace_is_shared: false,
         http_method: "GET",

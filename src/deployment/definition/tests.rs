@@ -382,20 +382,44 @@ fn an_access_log_goes_to_a_file_within_the_data_folder() {
     assert_eq!(served(&definition(), &half).stage.access_log, None);
 }
 
+/// rest-data-plane 11.1: overridden names have the canary's value, names only among the overrides
+/// exist for the canary alone, others are inherited.
 #[test]
-fn a_canary_counts_once_it_gets_calls_of_its_own() {
-    let with_canary = |canary: Value| {
-        let mut stage = stage();
-        stage["canarySettings"] = canary;
-        read(&definition(), &stage).is_ok()
-    };
-    assert!(with_canary(json!({"deploymentId": "other1", "percentTraffic": 0.0})));
-    assert!(with_canary(json!({"deploymentId": "dep001", "percentTraffic": 50.0})));
-    let same = json!({"host": "b.test"});
-    let canary = |overrides: &Value| json!({"deploymentId": "dep001", "percentTraffic": 1.0, "stageVariableOverrides": overrides});
-    assert!(with_canary(canary(&same)));
-    assert!(!with_canary(canary(&json!({"host": "c.test"}))));
-    assert!(!with_canary(json!({"deploymentId": "other1", "percentTraffic": 0.1})));
+fn a_canary_has_a_deployment_and_variables_of_its_own() {
+    let mut stage = stage();
+    stage["variables"] = json!({"host": "b.test", "kept": "k"});
+    stage["canarySettings"] = json!({
+        "deploymentId": "other1", "percentTraffic": 12.5, "useStageCache": true,
+        "stageVariableOverrides": {"host": "c.test", "new": "n"},
+    });
+    let stage = object(stage);
+    assert_eq!(canary_deployment_id(&stage), Some("other1"));
+    let limits = Limits::default();
+    let mut deployment = stage_deployment(&definition(), &stage, Vec::new(), &limits).unwrap();
+    let mut other = definition();
+    other["restApi"]["name"] = json!("shop, renewed");
+    add_canary(&mut deployment, &other, &stage, &limits).unwrap();
+    let canary = deployment.stage.canary.unwrap();
+    assert_eq!(canary.deployment_id.as_str(), "other1");
+    assert_eq!((canary.percent_traffic, canary.use_stage_cache), (12.5, true));
+    assert_eq!(canary.api.name, "shop, renewed");
+    let variables: Vec<(&str, &str)> =
+        canary.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(variables, [("host", "c.test"), ("kept", "k"), ("new", "n")]);
+    assert_eq!(deployment.stage.variables["host"], "b.test");
+}
+
+#[test]
+fn what_a_canary_cannot_serve_is_named_as_its_own() {
+    let mut stage = stage();
+    stage["canarySettings"] = json!({"deploymentId": "other1", "percentTraffic": 0.0});
+    let stage = object(stage);
+    let limits = Limits::default();
+    let mut deployment = stage_deployment(&definition(), &stage, Vec::new(), &limits).unwrap();
+    let mut other = definition();
+    other["restApi"]["policy"] = json!("{}");
+    let places = add_canary(&mut deployment, &other, &stage, &limits).unwrap_err();
+    assert_eq!(places[0].place, "canary restApi policy");
 }
 
 #[test]

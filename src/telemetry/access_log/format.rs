@@ -246,6 +246,7 @@ variables! {
     ApiId "apiId",
     Stage "stage",
     DeploymentId "deploymentId",
+    IsCanaryRequest "isCanaryRequest",
     EndpointType "endpointType",
     TlsVersion "tlsVersion",
     CipherSuite "cipherSuite",
@@ -291,7 +292,6 @@ const WITHOUT_VALUE: &[&str] = &[
     "integration.timeToAllHeaders",
     "integration.timeToFirstContent",
     "integrationErrorMessage",
-    "isCanaryRequest",
     "wafResponseCode",
     "webaclArn",
 ];
@@ -342,6 +342,11 @@ impl Variable {
             Variable::ApiId => text(record.api_id, line),
             Variable::Stage => text(record.stage, line),
             Variable::DeploymentId => text(record.deployment_id, line),
+            Variable::IsCanaryRequest => match record.is_canary_request {
+                None => text("", line),
+                Some(true) => text("true", line),
+                Some(false) => text("false", line),
+            },
             Variable::EndpointType => text(record.endpoint_type, line),
             Variable::TlsVersion => text(record.tls_version, line),
             Variable::CipherSuite => text(record.cipher_suite, line),

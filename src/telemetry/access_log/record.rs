@@ -34,6 +34,8 @@ pub struct Record<'a> {
     pub api_id: &'a str,
     pub stage: &'a str,
     pub deployment_id: &'a str,
+    /// `None` where the stage has no canary.
+    pub is_canary_request: Option<bool>,
     /// `EDGE`, `REGIONAL` or `PRIVATE`.
     pub endpoint_type: &'a str,
 
@@ -86,6 +88,7 @@ impl Default for Record<'_> {
             api_id: "",
             stage: "",
             deployment_id: "",
+            is_canary_request: None,
             endpoint_type: "",
             source_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             identity: Identity::default(),

@@ -32,6 +32,7 @@ fn record() -> Record<'static> {
         api_id: "abcdefghij",
         stage: "prod",
         deployment_id: "d1e2f3",
+        is_canary_request: None,
         endpoint_type: "EDGE",
         source_ip: [203, 0, 113, 9].into(),
         identity: Identity::default(),
