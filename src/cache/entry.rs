@@ -47,6 +47,8 @@ pub struct Entry {
     pub(super) verified_seq: AtomicU64,
     /// Not on disk yet, and wanted there as soon as somebody asks for it a second time.
     pub(super) wants_disk: AtomicBool,
+    /// Never written to disk.
+    pub(super) is_memory_only: bool,
 }
 
 impl Entry {
@@ -117,6 +119,8 @@ pub struct Answer {
     pub age_seconds: u32,
     /// From the reply's `Freshness` where a cache further down vouches for it, else the `Place`'s.
     pub as_of_seq: u64,
+    /// Never written to disk.
+    pub is_memory_only: bool,
 }
 
 /// A gateway reply that many waiters get at once. Cheap to clone.

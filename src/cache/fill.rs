@@ -195,6 +195,7 @@ impl Place {
             era: fill.as_of.era,
             verified_seq: AtomicU64::new(answer.as_of_seq),
             wants_disk: AtomicBool::new(false),
+            is_memory_only: answer.is_memory_only,
         });
         self.cache.0.store(fill.hash, &entry, fill.replaces);
         self.settle(Outcome::Kept(Arc::clone(&entry)));

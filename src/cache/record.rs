@@ -144,6 +144,7 @@ fn read(from: &mut Reader<'_>, as_of: AsOf) -> Option<Entry> {
         era: as_of.era,
         verified_seq: AtomicU64::new(as_of_seq),
         wants_disk: AtomicBool::new(false),
+        is_memory_only: false,
     })
 }
 

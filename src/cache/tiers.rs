@@ -290,7 +290,8 @@ impl Shared {
             }
             return;
         }
-        let to_disk = self.disk.as_ref().filter(|disk| disk.wants(entry, now));
+        let to_disk =
+            self.disk.as_ref().filter(|disk| !entry.is_memory_only && disk.wants(entry, now));
         let now_to_disk = to_disk.filter(|disk| {
             let seen = self.seen.note(hash, now);
             seen || disk.admits_all() || replaces

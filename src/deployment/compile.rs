@@ -24,7 +24,7 @@ use crate::mapping::templates::RequestTemplates;
 use crate::model::rest_api::{IntegrationKind, Method, Resource};
 use crate::model::stage::{Canary, MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{MethodKey, Metrics};
 
 /// Why a stage cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +177,14 @@ impl Compiler {
             response_mapping,
             request_templates,
             timeout_ms: method.integration.timeout_ms,
+            meter: settings.metrics.then(|| {
+                self.metrics.method(MethodKey {
+                    api: deployment.api.id.clone(),
+                    stage: deployment.stage.name.clone(),
+                    method: method.http_method.clone(),
+                    resource: resource.path.clone(),
+                })
+            }),
         })
     }
 }
@@ -252,6 +260,8 @@ fn cache_rules(
         verb: verb.parse().unwrap_or(http::Method::GET),
         ttl_seconds: settings.cache_ttl_seconds,
         require_authorization: settings.require_authorization_for_cache_control,
+        unauthorized: settings.unauthorized_cache_control,
+        is_memory_only: settings.cache_data_encrypted,
     }))
 }
 

@@ -27,7 +27,7 @@ use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
 use crate::model::quotas;
 use crate::model::rest_api::EndpointType;
-use crate::model::stage::BasePathMapping;
+use crate::model::stage::{BasePathMapping, UnauthorizedCacheControl};
 use crate::telemetry::access_log::{self, Format};
 use crate::telemetry::metrics::StageMeter;
 
@@ -124,6 +124,8 @@ pub struct Route {
     pub request_templates: Option<RequestTemplates>,
     /// Time the integration may take, milliseconds.
     pub timeout_ms: u32,
+    /// The method's own numbers, where its settings ask for them.
+    pub meter: Option<Arc<StageMeter>>,
 }
 
 /// How answers of a route are cached; absent where they are not.
@@ -135,6 +137,10 @@ pub struct CacheRules {
     pub ttl_seconds: u32,
     /// Only an authorized caller may bypass the cache with `Cache-Control: max-age=0`.
     pub require_authorization: bool,
+    /// What a caller gets who may not and tries.
+    pub unauthorized: UnauthorizedCacheControl,
+    /// `cacheDataEncrypted`: answers are never written to disk.
+    pub is_memory_only: bool,
 }
 
 /// Which route a call means, and where in its path the parameters lie.

@@ -119,6 +119,9 @@ pub struct MethodSettings {
     /// Kept for the limits issue; not yet effective.
     pub throttling_rate_limit: Option<f64>,
     pub throttling_burst_limit: Option<u32>,
+    /// `cacheDataEncrypted`: nothing of it may lie on a disk in the clear.
+    #[serde(default)]
+    pub cache_data_encrypted: bool,
     #[serde(default)]
     pub unauthorized_cache_control: UnauthorizedCacheControl,
     #[serde(default)]
@@ -139,6 +142,7 @@ impl Default for MethodSettings {
             require_authorization_for_cache_control: true,
             throttling_rate_limit: None,
             throttling_burst_limit: None,
+            cache_data_encrypted: false,
             unauthorized_cache_control: UnauthorizedCacheControl::default(),
             logging_level: LoggingLevel::default(),
             data_trace: false,

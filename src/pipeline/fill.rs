@@ -160,6 +160,7 @@ async fn fetch(gateway: &Arc<Gateway>, errand: Errand, place: Place) -> Result<R
                 ttl: Duration::from_secs(u64::from(freshness.ttl_seconds)),
                 age_seconds: freshness.age_seconds,
                 as_of_seq: freshness.as_of_seq,
+                is_memory_only: resolved.route().cache.as_ref().is_some_and(|c| c.is_memory_only),
             });
             reply.freshness = Some(freshness);
             reply.body = Body::from(body);

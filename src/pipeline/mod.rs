@@ -23,6 +23,7 @@ use crate::call::{Body, Call, Door, Reply};
 use crate::deployment::Deployments;
 use crate::deployment::snapshot::{CacheRules, ResolveError, Resolved};
 use crate::limits::Limits;
+use crate::model::stage::UnauthorizedCacheControl;
 use crate::net::clock::Clock;
 use crate::net::tasks::Tasks;
 
@@ -137,13 +138,13 @@ fn at_once(
 ) -> Option<Reply> {
     let rules = cached(call, body, resolved)?;
     let wants_fresh = named.cache_control && asks_for_fresh(call);
-    if wants_fresh && !rules.require_authorization {
+    if wants_fresh && (!rules.require_authorization || fails(rules)) {
         return None;
     }
     let entry = fill::in_memory(gateway, call, resolved, rules)?;
     // The call came in at this node and this very moment.
     let mut reply = fill::reply_from(&entry, call.received_at);
-    if wants_fresh {
+    if wants_fresh && warns(rules) {
         deliver::warn_of_ignored_cache_control(&mut reply);
     }
     Some(reply)
@@ -164,8 +165,13 @@ async fn second_half(gateway: &Arc<Gateway>, errand: Errand) -> Result<Reply, Re
     };
     let wants_fresh = errand.named.cache_control && asks_for_fresh(&errand.call);
     let refused = wants_fresh && rules.require_authorization;
+    if refused && fails(rules) {
+        // Neither text nor error type were recorded.
+        return Err(Refusal::because(Type::Forbidden, "the caller may not bypass the cache"));
+    }
     // Said to the client by its own door alone: what crosses the tunnel may be kept there.
-    let warn = refused && !matches!(errand.call.connection.door, Door::Tunnel { .. });
+    let warn =
+        refused && warns(rules) && !matches!(errand.call.connection.door, Door::Tunnel { .. });
     let (call, resolved) = (&*errand.call, &errand.resolved);
     let lookup = fill::look_up(gateway, call, resolved, rules, wants_fresh && !refused).await;
     let mut reply = match lookup {
@@ -181,6 +187,16 @@ async fn second_half(gateway: &Arc<Gateway>, errand: Errand) -> Result<Reply, Re
         deliver::warn_of_ignored_cache_control(&mut reply);
     }
     Ok(reply)
+}
+
+/// Whether a caller who may not bypass the cache and tries is refused.
+fn fails(rules: &CacheRules) -> bool {
+    rules.unauthorized == UnauthorizedCacheControl::FailWith403
+}
+
+/// Whether such a caller is told so, with the cached answer.
+fn warns(rules: &CacheRules) -> bool {
+    rules.unauthorized == UnauthorizedCacheControl::SucceedWithResponseHeader
 }
 
 /// `Cache-Control: max-age=0` is the one client directive the stage cache knows.

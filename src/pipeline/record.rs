@@ -124,6 +124,9 @@ fn record(gateway: &Gateway, outcome: &Outcome, response_bytes: u64) {
         return;
     };
     stage.meter.record(&measurement);
+    if let Some(meter) = meant.route().and_then(|resolved| resolved.route().meter.as_ref()) {
+        meter.record(&measurement);
+    }
     if let Some(log) = &stage.access_log {
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         let account_id = &gateway.deployments.site().account_id;

@@ -35,9 +35,9 @@ PLACE = urlsplit(ARGS.edge)
 CONNECTION = http.client.HTTPSConnection(PLACE.hostname, PLACE.port, context=TLS, timeout=10)
 
 
-def ask(api, path="/color", stage="prod"):
+def ask(api, path="/color", stage="prod", headers=()):
     """The headers and the body of an answer. One connection for all: an edge counts new ones."""
-    CONNECTION.request("GET", f"/{stage}{path}", headers={"Host": f"{api}.{ARGS.host_suffix}"})
+    CONNECTION.request("GET", f"/{stage}{path}", headers={"Host": f"{api}.{ARGS.host_suffix}", **dict(headers)})
     answer = CONNECTION.getresponse()
     body = answer.read().decode()
     if answer.status != 200:
@@ -159,7 +159,38 @@ def caches(api):
     print("ok a canary's cache is its own unless it is shared")
 
 
+def strategies(api):
+    """Who may not bypass the cache and tries: three ways to be told so, or to be let through."""
+    ADMIN.create_stage(restApiId=api, stageName="fresh", deploymentId=version(api, "f1"), cacheClusterEnabled=True,
+                       cacheClusterSize="0.5", variables={"color": "blue"})
+    until("the stage", lambda: ask(api, stage="fresh")[0]["x-version"] == "f1")
+    # A setting for all methods begins as a copy of the defaults, in which nothing is cached.
+    ADMIN.update_stage(restApiId=api, stageName="fresh", patchOperations=[
+        {"op": "replace", "path": "/*/*/caching/enabled", "value": "true"}])
+    wish = {"Cache-Control": "max-age=0"}
+    warning = "199 Cache-control headers were ignored because the caller was unauthorized."
+
+    def told():
+        headers, body = ask(api, stage="fresh", headers=wish)
+        return headers["x-version"], headers["Warning"]
+
+    def refused():
+        try:
+            return told()
+        except OSError as error:
+            return str(error)
+
+    for strategy, wanted in [("SUCCEED_WITHOUT_RESPONSE_HEADER", ("f1", None)),
+                             ("FAIL_WITH_403", '403 {"message":"Forbidden"}'),
+                             ("SUCCEED_WITH_RESPONSE_HEADER", ("f1", warning))]:
+        ADMIN.update_stage(restApiId=api, stageName="fresh", patchOperations=[
+            {"op": "replace", "path": "/*/*/caching/unauthorizedCacheControlHeaderStrategy", "value": strategy}])
+        until(strategy, lambda: refused() == wanted or refused())
+    print("ok callers who may not bypass the cache are told so")
+
+
 API = make()
 canary(API)
 caches(API)
+strategies(API)
 ADMIN.delete_rest_api(restApiId=API)

@@ -143,20 +143,6 @@ fn an_unknown_path_gets_the_fixed_list() {
     assert!(message.starts_with("Invalid method setting path: null."), "{message}");
 }
 
-#[test]
-fn cache_settings_that_are_not_built_are_refused_where_they_would_matter() {
-    let mut world = with_stage();
-    settings(&mut world, "/*/*/caching/dataEncrypted", "true");
-    settings(&mut world, "/*/*/caching/enabled", "true");
-    let message = world.patch_message(set("/cacheClusterEnabled", "true"));
-    assert!(message.contains("stage methodSettings */* cacheDataEncrypted"), "{message}");
-    settings(&mut world, "/*/*/caching/dataEncrypted", "false");
-    world.patch(set("/cacheClusterEnabled", "true")).unwrap();
-    let message = world
-        .patch_message(set("/*/*/caching/unauthorizedCacheControlHeaderStrategy", "FAIL_WITH_403"));
-    assert!(message.contains("unauthorizedCacheControlHeaderStrategy"), "{message}");
-}
-
 proptest! {
     /// Whatever is sent, the answer is a stage or a refusal of the caller.
     #[test]

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::{LOG, World, flush, glob, key, template};
+use super::{LOG, World, answer, flush, glob, key, template};
+use crate::cache::entry::Answer;
 use crate::cache::fill::Lookup;
 use crate::cache::purge::Purges;
 use crate::cache::tiers::{Config, DiskConfig, ResponseCache};
@@ -66,6 +67,28 @@ async fn answers_on_disk_are_their_owners_alone() {
     fs::set_permissions(folder.path().join("blocks"), fs::Permissions::from_mode(0o755)).unwrap();
     drop(open(config(folder.path(), 1), &[]).await);
     assert_eq!(mode(&folder.path().join("blocks")), 0o700);
+}
+
+/// "Cache settings for REST APIs", encrypted cache data: what is never written needs no key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_lie_on_disk_in_the_clear_stays_in_memory() {
+    let folder = TempDir::new().unwrap();
+    let world = open(config(folder.path(), 1), &[]).await;
+    for (path, is_memory_only) in [("/secret", true), ("/plain", false)] {
+        let template = template();
+        let Lookup::Miss(place) = world.cache.look_further(&template, &key(path), path).await
+        else {
+            panic!("a miss")
+        };
+        let answer = Answer { is_memory_only, ..answer(&place, path, 300) };
+        place.keep(answer);
+        assert!(world.hit(path).await.is_some());
+    }
+    world.cache.close().await;
+    drop(world);
+    let again = open(config(folder.path(), 1), &[]).await;
+    assert!(again.hit("/secret").await.is_none());
+    assert!(again.hit("/plain").await.is_some());
 }
 
 /// Keeps some entries and closes in order.

@@ -117,6 +117,7 @@ fn answer(place: &Place, body: &str, ttl_seconds: u64) -> Answer {
         ttl: Duration::from_secs(ttl_seconds),
         age_seconds: 0,
         as_of_seq: place.as_of_seq(),
+        is_memory_only: false,
     }
 }
 

@@ -39,6 +39,7 @@ fn entry(key: &[u8], body: &[u8], headers: &[(String, Vec<u8>)]) -> Entry {
         era: 0,
         verified_seq: AtomicU64::new(99),
         wants_disk: AtomicBool::new(true),
+        is_memory_only: false,
     }
 }
 

@@ -24,8 +24,6 @@ use crate::telemetry::access_log::Format;
 
 /// What holds for the whole stage.
 const EVERY_METHOD: &str = "*/*";
-/// What the cache does with a caller who may not bypass it; the only way that is built.
-const STRATEGY_SERVED: &str = "SUCCEED_WITH_RESPONSE_HEADER";
 /// Bytes taken of a log group's name for its file; file systems allow 255.
 const LOG_NAME_BYTES_MAX: usize = 200;
 
@@ -46,9 +44,6 @@ pub(super) fn stage<'s>(body: &'s Body, api: &RestApi, found: &mut Findings) -> 
     let mut methods = IndexMap::new();
     let mut defaults = MethodSettings::default();
     for (key, settings) in member("methodSettings").as_object().into_iter().flatten() {
-        if cache_enabled {
-            refuse_cache_settings(key, settings, found);
-        }
         let settings = method_settings(settings);
         match key.as_str() {
             EVERY_METHOD => defaults = settings,
@@ -104,25 +99,6 @@ fn calls_backends(api: &RestApi) -> bool {
     methods.any(|method| method.integration.kind != IntegrationKind::Mock)
 }
 
-/// What of a cached method's settings is not built. Without caching they are without effect.
-fn refuse_cache_settings(key: &str, settings: &Value, found: &mut Findings) {
-    if !is_true(settings, "cachingEnabled") {
-        return;
-    }
-    let place = format!("stage methodSettings {key}");
-    if is_true(settings, "cacheDataEncrypted") {
-        found.unbuilt(format!("{place} cacheDataEncrypted"), "an encrypted cache");
-    }
-    let requires = is_true(settings, "requireAuthorizationForCacheControl");
-    let strategy = text(settings, "unauthorizedCacheControlHeaderStrategy");
-    if requires && strategy.is_some_and(|strategy| strategy != STRATEGY_SERVED) {
-        found.unbuilt(
-            format!("{place} unauthorizedCacheControlHeaderStrategy"),
-            &format!("a strategy other than {STRATEGY_SERVED}"),
-        );
-    }
-}
-
 fn method_settings(body: &Value) -> MethodSettings {
     let default = MethodSettings::default();
     let flag = |name: &str| body.get(name).and_then(Value::as_bool);
@@ -138,6 +114,7 @@ fn method_settings(body: &Value) -> MethodSettings {
         throttling_rate_limit: rate.filter(|rate| *rate >= 0.0),
         throttling_burst_limit: number("throttlingBurstLimit")
             .and_then(|burst| u32::try_from(burst).ok()),
+        cache_data_encrypted: is_true(body, "cacheDataEncrypted"),
         unauthorized_cache_control: match text(body, "unauthorizedCacheControlHeaderStrategy") {
             Some("FAIL_WITH_403") => UnauthorizedCacheControl::FailWith403,
             Some("SUCCEED_WITHOUT_RESPONSE_HEADER") => {

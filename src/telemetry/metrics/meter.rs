@@ -177,42 +177,61 @@ impl Histogram {
     }
 }
 
-type StageLabels = [(&'static str, String); 2];
+/// Labels and their values, in the order of the families.
+pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// Writes all stages' families; a family without any series is left out.
+/// Under which names a set of meters is shown; the last two only for whole stages.
+pub(super) struct Shown {
+    pub(super) requests: &'static Family,
+    pub(super) latency: &'static Family,
+    pub(super) integration_latency: &'static Family,
+    pub(super) bytes: Option<[&'static Family; 2]>,
+}
+
+pub(super) const OF_STAGES: Shown = Shown {
+    requests: &names::REQUESTS,
+    latency: &names::LATENCY,
+    integration_latency: &names::INTEGRATION_LATENCY,
+    bytes: Some([&names::REQUEST_BYTES, &names::RESPONSE_BYTES]),
+};
+
+pub(super) const OF_METHODS: Shown = Shown {
+    requests: &names::METHOD_REQUESTS,
+    latency: &names::METHOD_LATENCY,
+    integration_latency: &names::METHOD_INTEGRATION_LATENCY,
+    bytes: None,
+};
+
+/// Writes all families of these meters; a family without any series is left out.
 pub(super) fn encode(
-    stages: &[(StageLabels, Reading)],
+    meters: &[(Labels, Reading)],
+    shown: &Shown,
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Result<(), fmt::Error> {
-    if stages.is_empty() {
+    if meters.is_empty() {
         return Ok(());
     }
-    encode_requests(stages, encoder)?;
-    encode_histograms(stages, &names::LATENCY, |reading| &reading.latency, encoder)?;
-    encode_histograms(
-        stages,
-        &names::INTEGRATION_LATENCY,
-        |reading| &reading.integration_latency,
-        encoder,
-    )?;
-    encode_sums(stages, &names::REQUEST_BYTES, |reading| reading.request_bytes, encoder)?;
-    encode_sums(stages, &names::RESPONSE_BYTES, |reading| reading.response_bytes, encoder)
+    encode_requests(meters, shown.requests, encoder)?;
+    encode_histograms(meters, shown.latency, |reading| &reading.latency, encoder)?;
+    let family = shown.integration_latency;
+    encode_histograms(meters, family, |reading| &reading.integration_latency, encoder)?;
+    let Some([request, response]) = shown.bytes else { return Ok(()) };
+    encode_sums(meters, request, |reading| reading.request_bytes, encoder)?;
+    encode_sums(meters, response, |reading| reading.response_bytes, encoder)
 }
 
 fn encode_requests(
-    stages: &[(StageLabels, Reading)],
+    meters: &[(Labels, Reading)],
+    family: &'static Family,
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Result<(), fmt::Error> {
-    let mut family = describe(encoder, &names::REQUESTS)?;
-    for ([api, stage], reading) in stages {
+    let mut family = describe(encoder, family)?;
+    for (own, reading) in meters {
         for (status, cache, calls) in &reading.requests {
             let status = status.map_or_else(|| "other".to_owned(), |status| status.to_string());
-            let labels = [
-                (api.0, api.1.as_str()),
-                (stage.0, stage.1.as_str()),
-                ("status", status.as_str()),
-                ("cache", cache),
-            ];
+            let mut labels: Vec<(&str, &str)> =
+                own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            labels.extend([("status", status.as_str()), ("cache", cache)]);
             encode_counter(*calls, &mut family.encode_family(&labels)?)?;
         }
     }
@@ -220,26 +239,26 @@ fn encode_requests(
 }
 
 fn encode_sums(
-    stages: &[(StageLabels, Reading)],
+    meters: &[(Labels, Reading)],
     family: &'static Family,
     sum: fn(&Reading) -> u64,
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Result<(), fmt::Error> {
     let mut family = describe(encoder, family)?;
-    for (labels, reading) in stages {
+    for (labels, reading) in meters {
         encode_counter(sum(reading), &mut family.encode_family(labels)?)?;
     }
     Ok(())
 }
 
 fn encode_histograms(
-    stages: &[(StageLabels, Reading)],
+    meters: &[(Labels, Reading)],
     family: &'static Family,
     pick: fn(&Reading) -> &HistogramReading,
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Result<(), fmt::Error> {
     let mut family = describe(encoder, family)?;
-    for (labels, reading) in stages {
+    for (labels, reading) in meters {
         let histogram = pick(reading);
         let bounds = BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(histogram.buckets).collect();

@@ -54,7 +54,30 @@ pub struct Metrics {
 #[derive(Default)]
 struct Shared {
     meters: Mutex<BTreeMap<(ApiId, StageName), Arc<StageMeter>>>,
+    methods: Mutex<BTreeMap<MethodKey, Arc<StageMeter>>>,
     watched: Mutex<BTreeMap<&'static str, Watched>>,
+}
+
+/// One method of one stage, for its own numbers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MethodKey {
+    pub api: ApiId,
+    pub stage: StageName,
+    /// As the definition has it: a verb, or `ANY`.
+    pub method: String,
+    /// The resource's path template.
+    pub resource: String,
+}
+
+impl MethodKey {
+    fn labels(&self) -> meter::Labels {
+        vec![
+            ("api", self.api.as_str().to_owned()),
+            ("stage", self.stage.as_str().to_owned()),
+            ("method", self.method.clone()),
+            ("resource", self.resource.clone()),
+        ]
+    }
 }
 
 struct Watched {
@@ -91,6 +114,19 @@ impl Metrics {
             (ApiId::new(OTHER), StageName::new(OTHER))
         };
         meters.entry(key).or_default().clone()
+    }
+
+    /// The meter of a method; the same one each time. What comes after the most that are kept
+    /// apart shares one.
+    pub fn method(&self, key: MethodKey) -> Arc<StageMeter> {
+        let mut meters = held(&self.shared.methods);
+        if meters.len() < METERS_MAX || meters.contains_key(&key) {
+            return meters.entry(key).or_default().clone();
+        }
+        let other = || OTHER.to_owned();
+        let (api, stage) = (ApiId::new(OTHER), StageName::new(OTHER));
+        let rest = MethodKey { api, stage, method: other(), resource: other() };
+        meters.entry(rest).or_default().clone()
     }
 
     /// Has `read` called at each scrape, for the series of `family` with these label values (as
@@ -140,11 +176,14 @@ impl Collector for Shared {
             .iter()
             .map(|((api, stage), meter)| {
                 let labels =
-                    [("api", api.as_str().to_owned()), ("stage", stage.as_str().to_owned())];
+                    vec![("api", api.as_str().to_owned()), ("stage", stage.as_str().to_owned())];
                 (labels, meter.read())
             })
             .collect();
-        meter::encode(&meters, &mut encoder)?;
+        meter::encode(&meters, &meter::OF_STAGES, &mut encoder)?;
+        let methods: Vec<_> =
+            held(&self.methods).iter().map(|(key, meter)| (key.labels(), meter.read())).collect();
+        meter::encode(&methods, &meter::OF_METHODS, &mut encoder)?;
         for Watched { family, series } in held(&self.watched).values() {
             if series.is_empty() {
                 continue;

@@ -55,6 +55,14 @@ families! {
     RESPONSE_BYTES Counter "tidegate_response_bytes_total" ["api", "stage"]
         "Bytes of response bodies";
 
+    // The same by method, where a method's settings switch metrics on.
+    METHOD_REQUESTS Counter "tidegate_method_requests_total" ["api", "stage", "method", "resource", "status", "cache"]
+        "Calls of a method answered";
+    METHOD_LATENCY Histogram "tidegate_method_latency_seconds" ["api", "stage", "method", "resource"]
+        "Time from a request's head to its response's end, by method";
+    METHOD_INTEGRATION_LATENCY Histogram "tidegate_method_integration_latency_seconds" ["api", "stage", "method", "resource"]
+        "Time an integration took to answer, by method";
+
     // Connections of clients.
     CONNECTIONS Gauge "tidegate_connections" ["listener", "protocol"]
         "Client connections open";

@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::call::CacheStatus;
 use crate::model::ids::{ApiId, StageName};
 use crate::telemetry::metrics::names::{self, ALL, Kind};
-use crate::telemetry::metrics::{Measurement, Metrics};
+use crate::telemetry::metrics::{Measurement, MethodKey, Metrics};
 
 fn call(status: u16) -> Measurement {
     Measurement {
@@ -159,6 +159,28 @@ fn meters_are_bounded() {
 }
 
 /// The reference page lists exactly the metrics there are, with their types and labels.
+/// rest-data-plane 11.4: with `metricsEnabled` a method has figures of its own.
+#[test]
+fn methods_that_ask_for_it_are_counted_by_themselves() {
+    let metrics = Metrics::new();
+    let key = |resource: &str| MethodKey {
+        api: ApiId::new("abc"),
+        stage: StageName::new("prod"),
+        method: "GET".to_owned(),
+        resource: resource.to_owned(),
+    };
+    metrics.method(key("/pets/{id}")).record(&call(200));
+    metrics.method(key("/pets/{id}")).record(&call(200));
+    metrics.method(key("/")).record(&call(404));
+    let series = read(&metrics.encode());
+    let labels = r#"api="abc",stage="prod",method="GET",resource="/pets/{id}""#;
+    let count = format!("tidegate_method_requests_total{{{labels},status=\"200\",cache=\"off\"}}");
+    assert_eq!(series[&count], 2.0);
+    assert_eq!(series[&format!("tidegate_method_latency_seconds_count{{{labels}}}")], 2.0);
+    let root = r#"{api="abc",stage="prod",method="GET",resource="/",status="404",cache="off"}"#;
+    assert_eq!(series[&format!("tidegate_method_requests_total{root}")], 1.0);
+}
+
 #[test]
 fn the_reference_page_is_complete() {
     let page = include_str!("../../../deploy/metrics.md");
