@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tidegate::admin::client::Client;
@@ -29,7 +30,7 @@ use tidegate::store::control::{self, ControlStore, Txn};
 use tidegate::telemetry::logs;
 use tidegate::topology::{self, Overrides, Topology};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 #[global_allocator]
@@ -232,8 +233,16 @@ fn serve(
     let control = control_runtime()?;
     let network: Arc<dyn Network> = Arc::new(Machine);
     control.block_on(async {
+        // From here on a signal kills nobody: it is kept until it is looked for.
+        let mut signals = Signals::listen()?;
+        let mut is_asked = false;
         let mut running = Vec::new();
         for (config, identity) in nodes {
+            // A start is not broken off: it may have made a key that is to be shown.
+            is_asked = signals.heard().now_or_never().is_some();
+            if is_asked {
+                break;
+            }
             let environment = Environment {
                 network: Arc::clone(&network),
                 clock: clock.clone(),
@@ -251,11 +260,26 @@ fn serve(
                 }
             }
         }
-        announce(&running, ca).await;
-        sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
-        tokio::select! {
-            signal = wait_for_signal() => signal?,
-            () = renewing => {}
+        let mut is_shown = false;
+        // Calls are answered before everything is announced, so that a signal which comes
+        // meanwhile already finds something to stop in order.
+        if !is_asked {
+            let serving = async {
+                announce_nodes(&running).await;
+                show_first_key(&running);
+                is_shown = true;
+                announce_apis(&running, ca);
+                sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+                renewing.await;
+            };
+            tokio::select! {
+                biased;
+                () = signals.heard() => {}
+                () = serving => {}
+            }
+        }
+        if !is_shown {
+            show_first_key(&running);
         }
         sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
         eprintln!("stopping; calls in flight may finish");
@@ -289,18 +313,31 @@ fn workers(node: &NodeConfig) -> Result<Vec<tokio::runtime::Handle>, Failure> {
     Ok(handles)
 }
 
-async fn wait_for_signal() -> Result<(), Failure> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(other)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(other)?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+/// What asks a process to end in order.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-/// One line per node and per API, the latter with a curl line that works when pasted.
-async fn announce(nodes: &[Node], ca: Option<&Path>) {
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(other)?,
+            terminate: signal(SignalKind::terminate()).map_err(other)?,
+        })
+    }
+
+    /// Returns at once when one came since the last look.
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// One line per node, when it is ready.
+async fn announce_nodes(nodes: &[Node]) {
     // An edge is ready with its copy on disk; what it prints is what the region has.
     let region = nodes.iter().find(|node| node.role() == "region");
     let epoch = region.map(Node::epoch);
@@ -312,7 +349,10 @@ async fn announce(nodes: &[Node], ca: Option<&Path>) {
         };
         println!("{} {}: {state}{}", node.role(), node.name(), node.doors());
     }
-    show_first_key(nodes);
+}
+
+/// One line per API and door, with a curl line that works when pasted.
+fn announce_apis(nodes: &[Node], ca: Option<&Path>) {
     for line in nodes.iter().flat_map(|node| node.api_lines(ca)) {
         println!("{line}");
     }
