@@ -426,17 +426,17 @@ fn patch_vpc_endpoints(api: &mut Body, operation: &PatchOperation) -> Result<(),
 
 fn delete_rest_api(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     rest_api(context, input)?;
-    let id = input.label("restapi_id");
-    for kind in PARTS {
-        context.txn.delete_all(kind, id);
-    }
-    forget(context.txn, id);
-    context.txn.delete(Kind::RestApi, "", id);
+    delete_api(context.txn, input.label("restapi_id"));
     Ok(nothing())
 }
 
-/// Takes an API out of base path mappings and usage plans.
-fn forget(txn: &mut Txn, api: &str) {
+/// Deletes an API with all that belongs to it, and takes it out of base path mappings and usage
+/// plans.
+pub(crate) fn delete_api(txn: &mut Txn, api: &str) {
+    for kind in PARTS {
+        txn.delete_all(kind, api);
+    }
+    txn.delete(Kind::RestApi, "", api);
     for (domain, _) in txn.list(Kind::DomainName, "") {
         for (path, mapping) in txn.list(Kind::BasePathMapping, &domain) {
             if text(&mapping, "restApiId") == Some(api) {
@@ -447,9 +447,15 @@ fn forget(txn: &mut Txn, api: &str) {
     forget_in_plans(txn, |stage| stage["apiId"] == api);
 }
 
+/// Deletes a stage, and takes it out of usage plans.
+pub(crate) fn delete_stage(txn: &mut Txn, api: &str, name: &str) {
+    txn.delete(Kind::Stage, api, name);
+    forget_in_plans(txn, |stage| stage["apiId"] == api && stage["stage"] == name);
+}
+
 /// Takes stages that are gone out of usage plans. Ours, not recorded: what stayed would give a
 /// plan's keys to whichever stage next has the name.
-pub(super) fn forget_in_plans(txn: &mut Txn, is_gone: impl Fn(&Value) -> bool) {
+fn forget_in_plans(txn: &mut Txn, is_gone: impl Fn(&Value) -> bool) {
     for (id, plan) in txn.list(Kind::UsagePlan, "") {
         let Some(stages) = plan.get("apiStages").and_then(Value::as_array) else { continue };
         let kept: Vec<Value> = stages.iter().filter(|stage| !is_gone(stage)).cloned().collect();
