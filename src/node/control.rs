@@ -122,7 +122,7 @@ impl Publisher {
     }
 
     /// Serves the newest state, and tells the cluster. Blocks while it compiles what changed.
-    pub(super) fn publish(&self) -> Result<(), StartError> {
+    pub(super) fn publish(&self) {
         let state = self.control.store.current();
         let core = &self.core;
         let deployments = &core.gateway.deployments;
@@ -146,7 +146,6 @@ impl Publisher {
             edges.push(Push::Config { epoch: state.revision });
         }
         self.control.served.send_replace(state.revision);
-        Ok(())
     }
 
     /// Starts the task that publishes whatever the store is told, by whichever process.
@@ -162,7 +161,8 @@ impl Publisher {
                 changes.mark_unchanged();
                 let publisher = Arc::clone(&self);
                 let published = tasks.runtime().spawn_blocking(move || publisher.publish()).await;
-                if !matches!(published, Ok(Ok(()))) {
+                // It panicked, or the runtime ends.
+                if published.is_err() {
                     tracing::error!(
                         "A change could not be put in force; the node serves as before."
                     );

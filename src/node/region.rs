@@ -121,7 +121,7 @@ async fn fill(
     // Ports are ours now, so what is changed from here on is served.
     let first_key = seed(control, imported, clock.now()).await?;
     let publisher = Publisher::new(&core, control, doors);
-    publisher.publish()?;
+    publisher.publish();
     publisher.watch();
     core.announce();
     documents::watch::start(&core, control, apis, doors, stamps);
