@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tidegate::node::{self, Environment, Node};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::process::{PATIENCE, Running, port_base, run};
+use crate::process::{PATIENCE, Running, port_base, run, shell};
 use crate::world::World;
 use crate::world::cluster::{Cluster, DOCUMENT, Shape};
 use crate::world::host::Host;
@@ -169,6 +169,45 @@ fn a_killed_cluster_comes_back_on_the_same_configuration() {
     second.until("the ready lines", is_up);
     assert_eq!(asked(), "config epoch 1");
     assert_eq!(second.stop().code, Some(0));
+}
+
+/// AWS: "Global condition keys", `aws:SourceIp`. Callers are on this machine, so the network that a
+/// policy names decides.
+#[test]
+fn a_policy_that_names_a_network_looks_where_the_caller_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = port_base();
+    let mut region = up(&folder, base);
+    region.until("the ready lines", is_up);
+    let iam = |words: &[&str]| {
+        let line = [&["iam"], words, &["--data", "data"]].concat();
+        let ended = run(folder.path(), &line);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.out
+    };
+    iam(&["create-user", "ann"]);
+    let out = iam(&["create-key", "ann"]);
+    let said = |name: &str| {
+        let after = out.split(name).nth(1).unwrap_or_else(|| panic!("{name}? {out}"));
+        after.lines().next().unwrap().to_owned()
+    };
+    let user = format!("{}:{}", said("AWS_ACCESS_KEY_ID="), said(KEY));
+    let ask = format!(
+        "curl -sS --aws-sigv4 aws:amz:us-east-1:apigateway --user '{user}' \
+         -w ' %{{http_code}}' http://127.0.0.1:{base}/restapis"
+    );
+    for (network, code) in [("127.0.0.0/8", "200"), ("192.0.2.0/24", "403")] {
+        let policy = format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow",
+                "Action": "apigateway:*", "Resource": "*",
+                "Condition": {{"IpAddress": {{"aws:SourceIp": "{network}"}}}}}}]}}"#
+        );
+        std::fs::write(folder.path().join("p.json"), policy).unwrap();
+        iam(&["attach-policy", "ann", "--policy", "here", "--file", "p.json"]);
+        // Another process changed the store; the region follows it.
+        region.until("the answer", |_| shell(folder.path(), &ask).out.ends_with(code));
+    }
+    assert_eq!(region.stop().code, Some(0));
 }
 
 /// As `status` says it in its first line, once the region knows itself.
