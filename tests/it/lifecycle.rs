@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 use tidegate::node::{self, Environment, Node};
 use tokio::runtime::{Builder, Runtime};
@@ -109,6 +111,62 @@ fn a_region_may_start_while_the_one_before_still_closes_the_store() {
         assert!(!has_log(&cluster), "the store was not closed");
         store.shutdown_background();
     });
+}
+
+/// A region takes its ports before it knows what to serve. An edge that comes back in between must
+/// not be told that there is nothing: it would forget what it has.
+#[test]
+fn edges_are_told_of_a_configuration_once_there_is_one() {
+    const STEP: Duration = Duration::from_millis(5);
+    /// Steps within which an edge connects, and those in which it would learn of nothing.
+    const CONNECTS_WITHIN: u32 = 20_000;
+    const ASKS_WITHIN: u32 = 400;
+    simulate(&[1], async |world| {
+        let cluster = Cluster::start(world, &Shape::edges(1)).await;
+        cluster.stop("region").await;
+        cluster.rewrite(&DOCUMENT.replace("/version/1", "/version/2"));
+        // Another process is at a change, and the region's start, which has one to make, waits.
+        let store = runtime();
+        let file = cluster.folder().join("region").join("control.db");
+        let other = on(&store, async move {
+            let mut open = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut open).await.unwrap();
+            open
+        });
+        let other = other.await;
+
+        let mut starting = Box::pin(start(&cluster, world.restart("region"), &store));
+        let (mut steps, mut connected) = (0, 0);
+        // The clock stands still while the store is waited for, so it is moved by hand.
+        while connected < ASKS_WITHIN {
+            tokio::select! {
+                biased;
+                _ = &mut starting => panic!("the region did not wait"),
+                () = tokio::time::advance(STEP) => {}
+            }
+            steps += 1;
+            assert!(steps < CONNECTS_WITHIN, "the edge does not connect");
+            connected += u32::from(cluster.metric("edge-1", "tidegate_tunnel_connected") == 1.0);
+        }
+        let edge = cluster.node("edge-1");
+        assert_eq!((edge.epoch(), edge.apis().len()), (1, 1), "it keeps what it has");
+
+        on(&store, async move { other.close().await.unwrap() }).await;
+        let region = starting.await;
+        cluster.until(30 * SECOND, "the edge follows", || edge.epoch() == 2).await;
+        assert_eq!(cluster.get("edge-1", "/version").await.text(), "backend: /version/2");
+        region.stop().await;
+        store.shutdown_background();
+    });
+}
+
+/// Runs work for the disk while the simulated clock stands still.
+async fn on<T: Send + 'static>(
+    store: &Runtime,
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    let store = store.handle().clone();
+    tokio::task::spawn_blocking(move || store.block_on(work)).await.unwrap()
 }
 
 // ---- as processes
