@@ -118,12 +118,16 @@ fn a_region_may_start_while_the_one_before_still_closes_the_store() {
 #[test]
 fn edges_are_told_of_a_configuration_once_there_is_one() {
     const STEP: Duration = Duration::from_millis(5);
-    /// Steps within which an edge connects, and those in which it would learn of nothing.
+    /// Steps within which an edge connects, those in which it asks, and those in which it would ask
+    /// again, had it been told something.
     const CONNECTS_WITHIN: u32 = 20_000;
-    const ASKS_WITHIN: u32 = 400;
+    const ASKS_WITHIN: u32 = 200;
+    const WAITS: u32 = 600;
     simulate(&[1], async |world| {
         let cluster = Cluster::start(world, &Shape::edges(1)).await;
         cluster.stop("region").await;
+        let tunnels = || cluster.metric("edge-1", "tidegate_tunnel_connected");
+        cluster.until(30 * SECOND, "the edge is alone", || tunnels() == 0.0).await;
         cluster.rewrite(&DOCUMENT.replace("/version/1", "/version/2"));
         // Another process is at a change, and the region's start, which has one to make, waits.
         let store = runtime();
@@ -136,9 +140,10 @@ fn edges_are_told_of_a_configuration_once_there_is_one() {
         let other = other.await;
 
         let mut starting = Box::pin(start(&cluster, world.restart("region"), &store));
-        let (mut steps, mut connected) = (0, 0);
+        let received = || cluster.metric("edge-1", "tidegate_tunnel_received_bytes_total");
+        let (mut steps, mut connected, mut once_asked) = (0, 0, 0.0);
         // The clock stands still while the store is waited for, so it is moved by hand.
-        while connected < ASKS_WITHIN {
+        while connected < ASKS_WITHIN + WAITS {
             tokio::select! {
                 biased;
                 _ = &mut starting => panic!("the region did not wait"),
@@ -146,8 +151,12 @@ fn edges_are_told_of_a_configuration_once_there_is_one() {
             }
             steps += 1;
             assert!(steps < CONNECTS_WITHIN, "the edge does not connect");
-            connected += u32::from(cluster.metric("edge-1", "tidegate_tunnel_connected") == 1.0);
+            connected += u32::from(tunnels() == 1.0);
+            if connected == ASKS_WITHIN {
+                once_asked = received();
+            }
         }
+        assert_eq!(received(), once_asked, "it was told something");
         let edge = cluster.node("edge-1");
         assert_eq!((edge.epoch(), edge.apis().len()), (1, 1), "it keeps what it has");
 
