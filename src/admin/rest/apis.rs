@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
-use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::protocol::patch::{
+    self, ADD_REMOVE, ANY, Apply, Op, PatchOperation, REPLACE, Rule, Wording,
+};
 use crate::admin::rest::shared::{
     ID_LENGTH, copy, drop_empty, member, nothing, page_of, rest_api, room_for_one, text, texts,
     unknown_api,
@@ -229,11 +231,6 @@ fn get_rest_api(context: &mut Context<'_>, input: &Input) -> Result<Outcome, Api
 fn get_rest_apis(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     Ok(page_of(context.txn, input, Kind::RestApi, "", shown))
 }
-
-/// Three operations in the order of the refusal's text.
-const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
-const REPLACE: &[Op] = &[Op::Replace];
-const ADD_REMOVE: &[Op] = &[Op::Add, Op::Remove];
 
 const RULES: &[Rule] = &[
     Rule { path: "/name", ops: REPLACE, apply: Apply::Custom(patch_name) },

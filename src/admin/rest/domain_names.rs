@@ -38,6 +38,24 @@ const EDGE_ZONE: &str = "Z2FDTNDATAQYW2";
 /// in for all of them and is not verified.
 const REGIONAL_ZONE: &str = "Z1UJRXOUMOOFQ8";
 
+/// AWS: API Gateway API Reference, "RestApi" and "DomainName", `securityPolicy`.
+pub(crate) const SECURITY_POLICIES: &[&str] = &[
+    "TLS_1_0",
+    "TLS_1_2",
+    "SecurityPolicy_TLS13_1_3_2025_09",
+    "SecurityPolicy_TLS13_1_3_FIPS_2025_09",
+    "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_FIPS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_FIPS_PFS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_Ext2_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_Ext2_FIPS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_2021_06",
+    "SecurityPolicy_TLS13_2025_EDGE",
+    "SecurityPolicy_TLS12_PFS_2025_EDGE",
+    "SecurityPolicy_TLS12_2018_EDGE",
+];
+
 /// RFC 1035 section 2.3.4.
 const NAME_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
