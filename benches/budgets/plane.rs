@@ -1,6 +1,7 @@
 //! What a question to the control plane costs: protocol, handler and answer, with all objects in
 //! memory and nobody asked who they are.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use http::Request;
 use http::request::Parts;
 use serde_json::{Value, json};
 use tidegate::admin::operations::{
-    ControlPlane, Done, Effects, Gatekeeper, Keeper, MemoryKeeper, Work,
+    ControlPlane, Done, Effects, Gatekeeper, Keeper, MemoryKeeper, Wanted, Work,
 };
 use tidegate::admin::protocol::error::ApiError;
 use tidegate::admin::protocol::operation::{
@@ -20,6 +21,7 @@ use tidegate::store::control::{Body, Kind};
 use tokio::runtime::Runtime;
 
 const API: &str = "api0000000";
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A control plane with this many APIs, the first of which has this many resources.
 pub(crate) struct Plane {
@@ -31,7 +33,7 @@ struct Open;
 
 #[async_trait]
 impl Gatekeeper for Open {
-    async fn admit(&self, _: &Parts, _: &Bytes, _: &str, _: &str) -> Result<(), ApiError> {
+    async fn admit(&self, _: &Parts, _: &Bytes, _: Wanted<'_>) -> Result<(), ApiError> {
         Ok(())
     }
 
@@ -97,7 +99,7 @@ impl Plane {
     /// The bytes of the answer to a GET; it must succeed.
     pub(crate) fn get(&self, target: &str) -> usize {
         let (parts, ()) = Request::get(target).body(()).unwrap().into_parts();
-        let answer = self.runtime.block_on(self.control.answer(&parts, Bytes::new()));
+        let answer = self.runtime.block_on(self.control.answer(&parts, Bytes::new(), CLIENT));
         assert_eq!(answer.status(), 200, "{target}: {:?}", answer.body());
         answer.body().len()
     }

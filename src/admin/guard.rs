@@ -19,6 +19,7 @@ const API_ID_BYTES_MAX: usize = 64;
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visitor {
+    pub(super) ip: IpAddr,
     pub(super) may_change: bool,
 }
 

@@ -224,16 +224,16 @@ impl Server {
         acceptor: Option<TlsAcceptor>,
         tasks: &Tasks,
     ) {
-        let trusted =
-            peer.ip().to_canonical().is_loopback() || self.config.changes_without_certificate;
+        let ip = peer.ip().to_canonical();
+        let trusted = ip.is_loopback() || self.config.changes_without_certificate;
         let Some(acceptor) = acceptor else {
-            self.http(stream, Visitor { may_change: trusted }, tasks).await;
+            self.http(stream, Visitor { ip, may_change: trusted }, tasks).await;
             return;
         };
         match tokio::time::timeout(TLS_HANDSHAKE_MAX, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 let certified = stream.get_ref().1.peer_certificates().is_some();
-                self.http(stream, Visitor { may_change: trusted || certified }, tasks).await;
+                self.http(stream, Visitor { ip, may_change: trusted || certified }, tasks).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "An admin TLS handshake failed."),
             Err(_) => tracing::debug!(%peer, "An admin TLS handshake took too long."),
@@ -342,7 +342,7 @@ impl Server {
             let error = ApiError::new(ErrorKind::RequestTooLarge, message);
             return Ok(refuse(None, error).map(Full::new));
         };
-        Ok(control.answer(&parts, body).await.map(Full::new))
+        Ok(control.answer(&parts, body, visitor.ip).await.map(Full::new))
     }
 
     /// The body with the room it takes; `None` when it is too long. What is announced as too long is

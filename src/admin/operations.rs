@@ -16,6 +16,7 @@ mod memory;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -69,18 +70,22 @@ pub trait Keeper: Send + Sync + 'static {
     async fn transact(&self, work: Work) -> Result<Committed, ApiError>;
 }
 
+/// What the sender of a request wants, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Such as `apigateway:PATCH`.
+    pub action: &'a str,
+    /// The ARN of the path: `arn:aws:apigateway:eu-central-1::/restapis/abc`.
+    pub resource: &'a str,
+    /// The connection's other end. What a header says of it is no proof.
+    pub source_ip: IpAddr,
+}
+
 /// Knows who sent a request and what they may do.
 #[async_trait]
 pub trait Gatekeeper: Send + Sync + 'static {
-    /// Admits a request or says why not. `action` is such as `apigateway:PATCH`, `resource` the ARN
-    /// of the path, `arn:aws:apigateway:eu-central-1::/restapis/abc`.
-    async fn admit(
-        &self,
-        parts: &Parts,
-        body: &Bytes,
-        action: &str,
-        resource: &str,
-    ) -> Result<(), ApiError>;
+    /// Admits a request or says why not.
+    async fn admit(&self, parts: &Parts, body: &Bytes, wanted: Wanted<'_>) -> Result<(), ApiError>;
 
     /// Whether signatures are verified. Where they are not, the listener admits only requests that
     /// cannot come from a web page or another machine.
@@ -141,10 +146,12 @@ impl ControlPlane {
         self.gatekeeper.verifies()
     }
 
-    /// Answers one request. Never panics; an answer always has a request id.
-    pub async fn answer(&self, parts: &Parts, body: Bytes) -> Response<Bytes> {
+    /// Answers one request that came from `source_ip`. Never panics; an answer always has a request
+    /// id.
+    pub async fn answer(&self, parts: &Parts, body: Bytes, source_ip: IpAddr) -> Response<Bytes> {
         let request_id = Uuid::new_v4().to_string();
-        let answered = AssertUnwindSafe(self.answer_or_refuse(parts, body)).catch_unwind().await;
+        let answered =
+            AssertUnwindSafe(self.answer_or_refuse(parts, body, source_ip)).catch_unwind().await;
         let mut answer = answered.unwrap_or_else(|_| {
             tracing::error!(request_id, "The control plane panicked over a request.");
             refuse(None, internal())
@@ -161,7 +168,12 @@ impl ControlPlane {
         answer
     }
 
-    async fn answer_or_refuse(&self, parts: &Parts, body: Bytes) -> Response<Bytes> {
+    async fn answer_or_refuse(
+        &self,
+        parts: &Parts,
+        body: Bytes,
+        source_ip: IpAddr,
+    ) -> Response<Bytes> {
         if let Some(answer) = self.gatekeeper.answer_other(parts, &body).await {
             return answer;
         }
@@ -170,7 +182,7 @@ impl ControlPlane {
             Err(error) => return refuse(None, error),
         };
         let operation = route.operation;
-        match self.perform(route, parts, body).await {
+        match self.perform(route, parts, body, source_ip).await {
             Ok(answer) => answer,
             Err(error) => refuse(Some(operation.service), error),
         }
@@ -181,12 +193,14 @@ impl ControlPlane {
         route: Route,
         parts: &Parts,
         body: Bytes,
+        source_ip: IpAddr,
     ) -> Result<Response<Bytes>, ApiError> {
         let operation = route.operation;
         let action = format!("apigateway:{}", operation.method);
         let Site { partition, aws_region, .. } = &*self.site;
         let resource = format!("arn:{partition}:apigateway:{aws_region}::{}", route.path);
-        self.gatekeeper.admit(parts, &body, &action, &resource).await?;
+        let wanted = Wanted { action: &action, resource: &resource, source_ip };
+        self.gatekeeper.admit(parts, &body, wanted).await?;
         let handler = self.handlers.get(&(operation.service, &*operation.name)).copied();
         let handler = handler.ok_or_else(|| ledger::not_built(operation))?;
         let input = decode(route, parts, &body)?;

@@ -131,6 +131,26 @@ impl CompiledIntegration {
             .max(quotas::INTEGRATION_TIMEOUT_MIN);
         Self { kind, timeout }
     }
+
+    /// What [`Integrations::answer`] would send, without its body. `None` where nothing is sent: a
+    /// MOCK, or an address that is none.
+    pub fn describe(&self, request: &IntegrationRequest<'_>, has_body: bool) -> Option<Described> {
+        let (backend, outgoing) = match &self.kind {
+            Kind::Mock(_) => return None,
+            Kind::Http(backend) => (backend, forward::custom(backend, request, has_body)),
+            Kind::HttpProxy(backend) => (backend, forward::proxy(backend, request)),
+        };
+        let (endpoint, outgoing) = (backend.endpoint.as_ref().ok()?, outgoing.ok()?);
+        let uri = format!("{}{}", endpoint.target, outgoing.path_and_query);
+        Some(Described { uri, headers: outgoing.headers })
+    }
+}
+
+/// A request to a backend, for people to read.
+#[derive(Clone, Debug)]
+pub struct Described {
+    pub uri: String,
+    pub headers: HeaderMap,
 }
 
 /// An API id is letters and digits; anything else is not sent.

@@ -19,7 +19,9 @@ use uuid::Uuid;
 use crate::admin::http::{Admin, AdminError, PurgeRequest};
 use crate::admin::iam::gate::{Gate, Wish};
 use crate::admin::iam::sts;
-use crate::admin::operations::{Committed, ControlPlane, Effects, Gatekeeper, Keeper, Work};
+use crate::admin::operations::{
+    Committed, ControlPlane, Effects, Gatekeeper, Keeper, Wanted, Work,
+};
 use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::operation::{Effect, Site, TestInvokeAuthorizer, TestInvokeMethod};
 use crate::deployment::definition::Limits;
@@ -122,7 +124,7 @@ impl Publisher {
     }
 
     /// Serves the newest state, and tells the cluster. Blocks while it compiles what changed.
-    pub(super) fn publish(&self) -> Result<(), StartError> {
+    pub(super) fn publish(&self) {
         let state = self.control.store.current();
         let core = &self.core;
         let deployments = &core.gateway.deployments;
@@ -146,7 +148,6 @@ impl Publisher {
             edges.push(Push::Config { epoch: state.revision });
         }
         self.control.served.send_replace(state.revision);
-        Ok(())
     }
 
     /// Starts the task that publishes whatever the store is told, by whichever process.
@@ -162,7 +163,8 @@ impl Publisher {
                 changes.mark_unchanged();
                 let publisher = Arc::clone(&self);
                 let published = tasks.runtime().spawn_blocking(move || publisher.publish()).await;
-                if !matches!(published, Ok(Ok(()))) {
+                // It panicked, or the runtime ends.
+                if published.is_err() {
                     tracing::error!(
                         "A change could not be put in force; the node serves as before."
                     );
@@ -226,14 +228,9 @@ struct Guard {
 
 #[async_trait]
 impl Gatekeeper for Guard {
-    async fn admit(
-        &self,
-        parts: &Parts,
-        body: &Bytes,
-        action: &str,
-        resource: &str,
-    ) -> Result<(), ApiError> {
-        let wish = Wish { service: "apigateway", action, resource, source_ip: None };
+    async fn admit(&self, parts: &Parts, body: &Bytes, wanted: Wanted<'_>) -> Result<(), ApiError> {
+        let Wanted { action, resource, source_ip } = wanted;
+        let wish = Wish { service: "apigateway", action, resource, source_ip: Some(source_ip) };
         self.gate.admit(&self.control.store.current(), parts, body, wish).map(drop)
     }
 
@@ -245,6 +242,7 @@ impl Gatekeeper for Guard {
         if !sts::is_get_caller_identity(parts, body) {
             return None;
         }
+        // No policy is asked, so nobody wants to know from where.
         let wish = Wish {
             service: "sts",
             action: "sts:GetCallerIdentity",

@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::ids::{ApiId, StageName};
 use crate::model::rest_api::{EndpointType, IntegrationKind, Passthrough};
+use crate::model::stage::{BasePathMapping, MethodSettings, Stage};
 use crate::node::config::{Document, PETSTORE};
+use crate::store::control::Kind;
 
 const LAMBDA: &str = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/f/invocations";
 
@@ -34,16 +36,19 @@ fn config() -> ApiConfig {
     }
 }
 
-fn judged(bytes: &[u8], config: &ApiConfig) -> Examined {
-    let site = Site {
+fn site() -> Site {
+    Site {
         partition: "aws".to_owned(),
         aws_region: "eu-central-1".to_owned(),
         account_id: "000000000000".to_owned(),
         domain: "localhost".to_owned(),
         port: String::new(),
-    };
+    }
+}
+
+fn judged(bytes: &[u8], config: &ApiConfig) -> Examined {
     let doors = Doors { edges: true, public: true, private: true };
-    judge(config, "api".to_owned(), bytes, &site, &TimeoutsConfig::default(), doors)
+    judge(config, "api".to_owned(), bytes, &site(), &TimeoutsConfig::default(), doors)
 }
 
 /// Ids are drawn, and resources are in their order; here they are in that of their paths.
@@ -607,6 +612,62 @@ fn a_response_kept_elsewhere_declares_its_headers() {
     assert!(text("X-A").contains("#/components/responses/R"));
     good(&text("X-A"));
     refused(&text("X-B"), &["method.response.header.X-B"]);
+}
+
+// ---- in the store
+
+/// What the topology names no more goes as the control plane's own deletions do it: with all that
+/// belongs to it, and with what points to it.
+#[test]
+fn what_is_named_no_more_goes_with_what_points_to_it() {
+    let on = |stage: &str| {
+        let mut config = config();
+        config.stage.name = StageName::new(stage);
+        let domain = BasePathMapping {
+            domain_name: "a.example".to_owned(),
+            base_path: String::new(),
+            certificate: None,
+        };
+        config.domains.push(domain);
+        judged(PETSTORE.as_bytes(), &config).outcome.unwrap()
+    };
+    let mut txn = Txn::new(Arc::<State>::default());
+    let now = Timestamp::from_seconds(1);
+    let api = "a1b2c3d4e5";
+    let plan = |stage: &str| match json!({"apiStages": [{"apiId": api, "stage": stage}]}) {
+        Value::Object(plan) => plan,
+        _ => Map::new(),
+    };
+    let stages_of_plan =
+        |txn: &Txn| txn.get(Kind::UsagePlan, "", "plan01").unwrap()["apiStages"].clone();
+
+    kept::put_all(&mut txn, &[on("prod")], &site(), now).unwrap();
+    let domain = txn.get(Kind::DomainName, "", "a.example").unwrap();
+    assert_eq!(domain["regionalHostedZoneId"], "Z1UJRXOUMOOFQ8", "as the control plane makes it");
+    txn.put(Kind::UsagePlan, "", "plan01", plan("prod"));
+
+    kept::put_all(&mut txn, &[on("test")], &site(), now).unwrap();
+    assert!(!txn.contains(Kind::Stage, api, "prod") && txn.contains(Kind::Stage, api, "test"));
+    assert_eq!(stages_of_plan(&txn), json!([]), "the stage that went left the plan");
+
+    txn.put(Kind::UsagePlan, "", "plan01", plan("test"));
+    // Mapped by an operator, so that the mapping bears no mark.
+    let mut mapping = Map::new();
+    mapping.insert("restApiId".to_owned(), Value::from(api));
+    txn.put(Kind::BasePathMapping, "a.example", "v1", mapping);
+    kept::put_all(&mut txn, &[], &site(), now).unwrap();
+    for (kind, scope) in [
+        (Kind::RestApi, ""),
+        (Kind::Resource, api),
+        (Kind::Deployment, api),
+        (Kind::DeploymentDefinition, api),
+        (Kind::Stage, api),
+        (Kind::BasePathMapping, "a.example"),
+        (Kind::DomainName, ""),
+    ] {
+        assert!(txn.list(kind, scope).is_empty(), "{kind:?}");
+    }
+    assert_eq!(stages_of_plan(&txn), json!([]), "the API that went left the plan");
 }
 
 #[test]

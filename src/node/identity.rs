@@ -5,9 +5,7 @@
 //! them and renews them while it runs; on machines of their own they are brought there from
 //! `tidegate ca issue`. Either way a running node takes renewed files without a restart.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,7 +89,7 @@ impl Authorities {
         };
         if due || !same_names(folder, name, &names) {
             self.public.issue_public_files(&names, &chain, &key, clock)?;
-            write(&names_file(folder, name), &names.join("\n"), 0o644)?;
+            note(&names_file(folder, name), &names)?;
         }
         Ok(Identity {
             certificate,
@@ -210,14 +208,9 @@ fn https_names(node: &NodeConfig) -> Vec<String> {
     names
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), CaError> {
-    let failed = |source| CaError::File { path: path.to_owned(), source };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)
-        .map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+/// Notes the names of the certificate that was just issued. Not synced: a note that a crash of the
+/// machine took or spoilt has other names, and the certificate is issued again.
+fn note(path: &Path, names: &[String]) -> Result<(), CaError> {
+    fs::write(path, names.join("\n"))
+        .map_err(|source| CaError::File { path: path.to_owned(), source })
 }

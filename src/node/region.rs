@@ -79,7 +79,7 @@ async fn fill(
     } = config;
     let foundation = Foundation::lay(common, tunnel.is_none(), identity, environment, tasks)?;
     let apis = with_petstore(apis, &foundation, &control.store.current())?;
-    let stamps = documents::stamps(&apis);
+    let stamps = documents::watch::stamps(&apis);
     let imported = documents::read(&apis, &control.site, &foundation.common.timeouts, doors);
     let imported = imported.map_err(StartError::Documents)?;
 
@@ -121,10 +121,10 @@ async fn fill(
     // Ports are ours now, so what is changed from here on is served.
     let first_key = seed(control, imported, clock.now()).await?;
     let publisher = Publisher::new(&core, control, doors);
-    publisher.publish()?;
+    publisher.publish();
     publisher.watch();
     core.announce();
-    documents::watch(&core, control, apis, doors, stamps);
+    documents::watch::start(&core, control, apis, doors, stamps);
     gauges::watch(&core);
     core.set_plane(control::plane(&core, control, open_admin));
 
@@ -157,7 +157,8 @@ async fn seed(
     let seeded = control.transact(move |txn| {
         let failed = |cause: String| StartError::Deployment(cause);
         let key = users::bootstrap(txn, now).map_err(|err| failed(err.to_string()))?;
-        documents::put_all(txn, &imported, &site, now).map_err(|err| failed(err.to_string()))?;
+        documents::kept::put_all(txn, &imported, &site, now)
+            .map_err(|err| failed(err.to_string()))?;
         Ok::<_, StartError>(key)
     });
     Ok(seeded.await??.value)

@@ -7,7 +7,6 @@
 //! AWS: API Gateway REST API Reference, "TestInvokeMethod"; Developer Guide, "Use the API Gateway
 //! console to test a REST API method".
 
-mod endpoint;
 mod log;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,7 +25,8 @@ use crate::admin::protocol::operation::{Site, TestInvokeAuthorizer, TestInvokeMe
 use crate::call::{Body, BodyError, Reply};
 use crate::deployment::definition::{self, Limits, Unserved};
 use crate::integration::{
-    CompiledIntegration, Forwarded, IntegrationError, IntegrationRequest, Integrations, trace,
+    CompiledIntegration, Described, Forwarded, IntegrationError, IntegrationRequest, Integrations,
+    trace,
 };
 use crate::mapping::context::{RouteFacts, Sources};
 use crate::mapping::parameters::RequestMapping;
@@ -259,25 +259,18 @@ impl Route<'_> {
             IntegrationKind::HttpProxy => None,
             _ => Some(ResponseMapping::compile(&integration.responses, &facts).map_err(failed)?),
         };
-        let headers = endpoint::passed_on(&call.headers);
-        let request = self.request(call, domain_name, &requests, &headers)?;
+        let request = self.request(call, domain_name, &requests)?;
         let body = self.body(call)?;
-        let shown = match integration.kind {
-            IntegrationKind::Mock => None,
-            _ => {
-                let has_body = !body.is_empty();
-                endpoint::Shown::of(integration, &self.variables, self.api_id, &request, has_body)
-            }
-        };
-        if let Some(shown) = &shown {
-            shown.describe(&body, log);
-        }
         let compiled = CompiledIntegration::compile(integration, self.api_id, &self.variables);
+        let described = compiled.describe(&request, !body.is_empty());
+        if let Some(described) = &described {
+            describe(described, &body, log);
+        }
         let time = Duration::from_millis(u64::from(integration.timeout_ms));
         let reply =
             integrations.answer(&request, Body::from(body), &compiled, Instant::now() + time).await;
         let answer = Answer::read(reply.map_err(Failure::of_integration)?).await?;
-        if shown.is_some() {
+        if described.is_some() {
             answer.describe(log);
         }
         match responses {
@@ -305,7 +298,6 @@ impl Route<'_> {
         call: &'c TestCall,
         domain_name: &str,
         mapping: &RequestMapping,
-        headers: &'c HeaderMap,
     ) -> Result<IntegrationRequest<'c>, Failure> {
         let parameter = |name: &str| call.path_parameters.get(name).map(String::as_str);
         let sources = Sources {
@@ -325,13 +317,24 @@ impl Route<'_> {
         Ok(IntegrationRequest {
             method: &call.method,
             query: call.query.as_deref(),
-            headers,
+            headers: &call.headers,
             mapped,
             peer: PEER,
             forwarded: Forwarded { proto: "https", port: HTTPS_PORT },
             trace_id: trace::extend(call.headers.get("x-amzn-trace-id"), call.received_at),
         })
     }
+}
+
+/// What the endpoint is about to be asked.
+fn describe(described: &Described, body: &[u8], log: &mut Log) {
+    let Described { uri, headers } = described;
+    log.line(format_args!("Endpoint request URI: {uri}"));
+    let headers = log::headers(&log::spelled(headers));
+    log.line(format_args!("Endpoint request headers: {headers}"));
+    let body = log::body(body);
+    log.line(format_args!("Endpoint request body after transformations: {body}"));
+    log.line(format_args!("Sending request to {uri}"));
 }
 
 /// The definition was read a moment ago, so this is a stage variable that fits nowhere.

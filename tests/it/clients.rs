@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use serde_json::{Value, json};
 use tidegate::admin::http::{Admin, AdminError, Config, PurgeOutcome, PurgeRequest, serve};
-use tidegate::admin::operations::{ControlPlane, Effects, Gatekeeper, MemoryKeeper};
+use tidegate::admin::operations::{ControlPlane, Effects, Gatekeeper, MemoryKeeper, Wanted};
 use tidegate::admin::protocol::error::{ApiError, ErrorKind};
 use tidegate::admin::protocol::model::Service;
 use tidegate::admin::protocol::operation::{
@@ -85,7 +85,7 @@ struct Doorman;
 
 #[async_trait]
 impl Gatekeeper for Doorman {
-    async fn admit(&self, parts: &Parts, _: &Bytes, _: &str, _: &str) -> Result<(), ApiError> {
+    async fn admit(&self, parts: &Parts, _: &Bytes, _: Wanted<'_>) -> Result<(), ApiError> {
         let operation = route(parts).unwrap().operation;
         STAGE.lock().unwrap().seen = json!({
             "operation": [operation.service.as_str(), operation.name],

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc;
@@ -340,6 +340,43 @@ fn sigterm_lets_the_call_in_flight_finish() {
     answer.send("late but whole").unwrap();
     ends(&client.join().unwrap(), 0, &["late but whole"]);
     assert_eq!(running.end().code(), Some(0));
+}
+
+/// Each start is stopped a little further on, from the moment a door opens: whatever answers calls
+/// stops in order, and shows the key it made. Only until then is there nothing to stop.
+#[test]
+fn sigterm_before_all_is_announced_stops_in_order() {
+    /// Ports from the base, in the order in which they open: the region's, then each edge's.
+    const DOORS: [u16; 6] = [3, 3, 10, 10, 20, 20];
+    for (start, door) in DOORS.into_iter().enumerate() {
+        let folder = folder();
+        let base = port_base();
+        let port = base.to_string();
+        let arguments = ["up", "--data", "data", "--port-base", &port];
+        let mut running = Running::start(folder.path(), &arguments);
+        let is_open = || TcpStream::connect(("127.0.0.1", base + door)).is_ok();
+        running.until_soon("an open door", is_open);
+        let ended = running.stop();
+        ends(&ended, 0, &["calls in flight may finish", "AWS_SECRET_ACCESS_KEY="]);
+        assert_eq!(ended.out.matches("AWS_SECRET_ACCESS_KEY=").count(), 1, "{start}: {ended:?}");
+    }
+}
+
+/// The same with a call that was answered, by whichever edge is the first to have the API.
+#[test]
+fn sigterm_right_after_the_first_answer_stops_in_order() {
+    let folder = folder();
+    let base = port_base();
+    let first = up(folder.path(), base, &[]);
+    let call = format!("{} -sSf", curl_lines(&first.out())[0]);
+    ends(&first.stop(), 0, &[]);
+    let port = base.to_string();
+    for _ in 0..6 {
+        let arguments = ["up", "--data", "data", "--port-base", &port];
+        let mut running = Running::start(folder.path(), &arguments);
+        running.until_soon("an answer", || shell(folder.path(), &call).code == Some(0));
+        ends(&running.stop(), 0, &["calls in flight may finish"]);
+    }
 }
 
 #[test]

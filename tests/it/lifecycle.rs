@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 use tidegate::node::{self, Environment, Node};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::process::{PATIENCE, Running, port_base, run};
+use crate::process::{PATIENCE, Running, port_base, run, shell};
 use crate::world::World;
 use crate::world::cluster::{Cluster, DOCUMENT, Shape};
 use crate::world::host::Host;
@@ -111,6 +113,71 @@ fn a_region_may_start_while_the_one_before_still_closes_the_store() {
     });
 }
 
+/// A region takes its ports before it knows what to serve. An edge that comes back in between must
+/// not be told that there is nothing: it would forget what it has.
+#[test]
+fn edges_are_told_of_a_configuration_once_there_is_one() {
+    const STEP: Duration = Duration::from_millis(5);
+    /// Steps within which an edge connects, those in which it asks, and those in which it would ask
+    /// again, had it been told something.
+    const CONNECTS_WITHIN: u32 = 20_000;
+    const ASKS_WITHIN: u32 = 200;
+    const WAITS: u32 = 600;
+    simulate(&[1], async |world| {
+        let cluster = Cluster::start(world, &Shape::edges(1)).await;
+        cluster.stop("region").await;
+        let tunnels = || cluster.metric("edge-1", "tidegate_tunnel_connected");
+        cluster.until(30 * SECOND, "the edge is alone", || tunnels() == 0.0).await;
+        cluster.rewrite(&DOCUMENT.replace("/version/1", "/version/2"));
+        // Another process is at a change, and the region's start, which has one to make, waits.
+        let store = runtime();
+        let file = cluster.folder().join("region").join("control.db");
+        let other = on(&store, async move {
+            let mut open = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut open).await.unwrap();
+            open
+        });
+        let other = other.await;
+
+        let mut starting = Box::pin(start(&cluster, world.restart("region"), &store));
+        let received = || cluster.metric("edge-1", "tidegate_tunnel_received_bytes_total");
+        let (mut steps, mut connected, mut once_asked) = (0, 0, 0.0);
+        // The clock stands still while the store is waited for, so it is moved by hand.
+        while connected < ASKS_WITHIN + WAITS {
+            tokio::select! {
+                biased;
+                _ = &mut starting => panic!("the region did not wait"),
+                () = tokio::time::advance(STEP) => {}
+            }
+            steps += 1;
+            assert!(steps < CONNECTS_WITHIN, "the edge does not connect");
+            connected += u32::from(tunnels() == 1.0);
+            if connected == ASKS_WITHIN {
+                once_asked = received();
+            }
+        }
+        assert_eq!(received(), once_asked, "it was told something");
+        let edge = cluster.node("edge-1");
+        assert_eq!((edge.epoch(), edge.apis().len()), (1, 1), "it keeps what it has");
+
+        on(&store, async move { other.close().await.unwrap() }).await;
+        let region = starting.await;
+        cluster.until(30 * SECOND, "the edge follows", || edge.epoch() == 2).await;
+        assert_eq!(cluster.get("edge-1", "/version").await.text(), "backend: /version/2");
+        region.stop().await;
+        store.shutdown_background();
+    });
+}
+
+/// Runs work for the disk while the simulated clock stands still.
+async fn on<T: Send + 'static>(
+    store: &Runtime,
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    let store = store.handle().clone();
+    tokio::task::spawn_blocking(move || store.block_on(work)).await.unwrap()
+}
+
 // ---- as processes
 
 const KEY: &str = "AWS_SECRET_ACCESS_KEY=";
@@ -169,6 +236,45 @@ fn a_killed_cluster_comes_back_on_the_same_configuration() {
     second.until("the ready lines", is_up);
     assert_eq!(asked(), "config epoch 1");
     assert_eq!(second.stop().code, Some(0));
+}
+
+/// AWS: "Global condition keys", `aws:SourceIp`. Callers are on this machine, so the network that a
+/// policy names decides.
+#[test]
+fn a_policy_that_names_a_network_looks_where_the_caller_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = port_base();
+    let mut region = up(&folder, base);
+    region.until("the ready lines", is_up);
+    let iam = |words: &[&str]| {
+        let line = [&["iam"], words, &["--data", "data"]].concat();
+        let ended = run(folder.path(), &line);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.out
+    };
+    iam(&["create-user", "ann"]);
+    let out = iam(&["create-key", "ann"]);
+    let said = |name: &str| {
+        let after = out.split(name).nth(1).unwrap_or_else(|| panic!("{name}? {out}"));
+        after.lines().next().unwrap().to_owned()
+    };
+    let user = format!("{}:{}", said("AWS_ACCESS_KEY_ID="), said(KEY));
+    let ask = format!(
+        "curl -sS --aws-sigv4 aws:amz:us-east-1:apigateway --user '{user}' \
+         -w ' %{{http_code}}' http://127.0.0.1:{base}/restapis"
+    );
+    for (network, code) in [("127.0.0.0/8", "200"), ("192.0.2.0/24", "403")] {
+        let policy = format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow",
+                "Action": "apigateway:*", "Resource": "*",
+                "Condition": {{"IpAddress": {{"aws:SourceIp": "{network}"}}}}}}]}}"#
+        );
+        std::fs::write(folder.path().join("p.json"), policy).unwrap();
+        iam(&["attach-policy", "ann", "--policy", "here", "--file", "p.json"]);
+        // Another process changed the store; the region follows it.
+        region.until("the answer", |_| shell(folder.path(), &ask).out.ends_with(code));
+    }
+    assert_eq!(region.stop().code, Some(0));
 }
 
 /// As `status` says it in its first line, once the region knows itself.

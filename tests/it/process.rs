@@ -119,6 +119,21 @@ impl Running {
         }
     }
 
+    /// Asks without a pause until the answer is yes, to act the moment it is.
+    #[track_caller]
+    pub(crate) fn until_soon(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(
+                Instant::now() < end && self.child.try_wait().unwrap().is_none(),
+                "{what} was not seen\n{}\n{}",
+                self.out(),
+                self.err()
+            );
+            thread::yield_now();
+        }
+    }
+
     /// Sends a signal, such as `-TERM`, to this process only.
     pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("bash")

@@ -2,6 +2,7 @@
 
 mod anything;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +12,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use serde_json::{Map, Value, json};
 
-use crate::admin::operations::{ControlPlane, Effects, Gatekeeper, Keeper, MemoryKeeper};
+use crate::admin::operations::{ControlPlane, Effects, Gatekeeper, Keeper, MemoryKeeper, Wanted};
 use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::model::Service;
 use crate::admin::protocol::operation::{
@@ -25,13 +26,8 @@ struct Doorman;
 
 #[async_trait]
 impl Gatekeeper for Doorman {
-    async fn admit(
-        &self,
-        parts: &Parts,
-        _body: &Bytes,
-        action: &str,
-        resource: &str,
-    ) -> Result<(), ApiError> {
+    async fn admit(&self, parts: &Parts, _: &Bytes, wanted: Wanted<'_>) -> Result<(), ApiError> {
+        let Wanted { action, resource, .. } = wanted;
         if parts.headers.contains_key("x-refuse") {
             let message = format!("not {action} on {resource}");
             return Err(ApiError::new(ErrorKind::AccessDenied, message));
@@ -99,7 +95,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 fn send(house: &House, request: Request<Bytes>) -> Response<Bytes> {
     let (parts, body) = request.into_parts();
-    block_on(house.control.answer(&parts, body))
+    block_on(house.control.answer(&parts, body, IpAddr::V4(Ipv4Addr::LOCALHOST)))
 }
 
 fn ask(house: &House, method: &str, target: &str, body: &str) -> (u16, String, String) {

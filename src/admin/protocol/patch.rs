@@ -14,6 +14,11 @@ use crate::store::control::Body;
 /// Operations of one call; ours, far beyond what tools send.
 const OPERATIONS_MAX: usize = 1_000;
 
+/// What most paths take, in the order of the refusal's text.
+pub const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
+pub const REPLACE: &[Op] = &[Op::Replace];
+pub const ADD_REMOVE: &[Op] = &[Op::Add, Op::Remove];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Add,

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{api_keys, support, usage_plan_keys};
 use crate::admin::protocol::error::ApiError;
@@ -54,16 +54,7 @@ fn import_api_keys(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
             }
         }
     }
-    if input.query_flag("failonwarnings") && !warnings.is_empty() {
-        return Err(ApiError::bad_request(format!(
-            "Warnings found during import: {}",
-            warnings.join("; ")
-        )));
-    }
-    let mut answer = Body::new();
-    answer.insert("ids".to_owned(), json!(ids));
-    answer.insert("warnings".to_owned(), json!(warnings));
-    Ok(Outcome::Body(answer))
+    support::imported(input, ids, warnings)
 }
 
 /// Stores one row's key; its id.
@@ -272,6 +263,8 @@ fn field(letters: &mut Letters<'_>, line: &mut usize) -> Result<(String, End), A
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use serde_json::json;
 
     use super::super::trial::{Call, World, call, object};
     use super::*;

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
-use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::protocol::patch::{
+    self, ADD_REMOVE, ANY, Apply, Op, PatchOperation, REPLACE, Rule, Wording,
+};
 use crate::admin::rest::shared::{
     ID_LENGTH, copy, drop_empty, member, nothing, page_of, rest_api, room_for_one, text, texts,
     unknown_api,
@@ -230,11 +232,6 @@ fn get_rest_apis(context: &mut Context<'_>, input: &Input) -> Result<Outcome, Ap
     Ok(page_of(context.txn, input, Kind::RestApi, "", shown))
 }
 
-/// Three operations in the order of the refusal's text.
-const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
-const REPLACE: &[Op] = &[Op::Replace];
-const ADD_REMOVE: &[Op] = &[Op::Add, Op::Remove];
-
 const RULES: &[Rule] = &[
     Rule { path: "/name", ops: REPLACE, apply: Apply::Custom(patch_name) },
     Rule { path: "/description", ops: ANY, apply: Apply::TextOrNothing },
@@ -426,17 +423,17 @@ fn patch_vpc_endpoints(api: &mut Body, operation: &PatchOperation) -> Result<(),
 
 fn delete_rest_api(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     rest_api(context, input)?;
-    let id = input.label("restapi_id");
-    for kind in PARTS {
-        context.txn.delete_all(kind, id);
-    }
-    forget(context.txn, id);
-    context.txn.delete(Kind::RestApi, "", id);
+    delete_api(context.txn, input.label("restapi_id"));
     Ok(nothing())
 }
 
-/// Takes an API out of base path mappings and usage plans.
-fn forget(txn: &mut Txn, api: &str) {
+/// Deletes an API with all that belongs to it, and takes it out of base path mappings and usage
+/// plans.
+pub(crate) fn delete_api(txn: &mut Txn, api: &str) {
+    for kind in PARTS {
+        txn.delete_all(kind, api);
+    }
+    txn.delete(Kind::RestApi, "", api);
     for (domain, _) in txn.list(Kind::DomainName, "") {
         for (path, mapping) in txn.list(Kind::BasePathMapping, &domain) {
             if text(&mapping, "restApiId") == Some(api) {
@@ -447,9 +444,15 @@ fn forget(txn: &mut Txn, api: &str) {
     forget_in_plans(txn, |stage| stage["apiId"] == api);
 }
 
+/// Deletes a stage, and takes it out of usage plans.
+pub(crate) fn delete_stage(txn: &mut Txn, api: &str, name: &str) {
+    txn.delete(Kind::Stage, api, name);
+    forget_in_plans(txn, |stage| stage["apiId"] == api && stage["stage"] == name);
+}
+
 /// Takes stages that are gone out of usage plans. Ours, not recorded: what stayed would give a
 /// plan's keys to whichever stage next has the name.
-pub(super) fn forget_in_plans(txn: &mut Txn, is_gone: impl Fn(&Value) -> bool) {
+fn forget_in_plans(txn: &mut Txn, is_gone: impl Fn(&Value) -> bool) {
     for (id, plan) in txn.list(Kind::UsagePlan, "") {
         let Some(stages) = plan.get("apiStages").and_then(Value::as_array) else { continue };
         let kept: Vec<Value> = stages.iter().filter(|stage| !is_gone(stage)).cloned().collect();

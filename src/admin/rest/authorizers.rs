@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
-use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::protocol::patch::{
+    self, ADD_REMOVE, ANY, Apply, PatchOperation, REPLACE, Rule, Wording,
+};
 use crate::admin::rest::methods::find_reference;
 use crate::admin::rest::shared::{
     ID_LENGTH, copy, drop_empty, each, member, nothing, page_of, rest_api, room_for_one, text,
@@ -251,10 +253,6 @@ fn get_authorizers(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
     rest_api(context, input)?;
     Ok(page_of(context.txn, input, Kind::Authorizer, input.label("restapi_id"), Body::clone))
 }
-
-const REPLACE: &[Op] = &[Op::Replace];
-const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
-const ADD_REMOVE: &[Op] = &[Op::Add, Op::Remove];
 
 const RULES: &[Rule] = &[
     Rule { path: "/authorizerUri", ops: REPLACE, apply: Apply::TextOrNothing },

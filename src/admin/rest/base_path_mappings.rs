@@ -23,7 +23,7 @@ pub const OPERATIONS: Operations = &[
 ];
 
 /// The empty path, and the stage that callers name.
-const NONE: &str = "(none)";
+pub(crate) const NONE: &str = "(none)";
 
 /// Length of a base path; ours until AWS's figure is verified.
 const BASE_PATH_MAX: usize = 300;

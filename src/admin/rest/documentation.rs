@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::documentation_location::{self as location, Location};
 use super::support::{self, ID_LENGTH};
@@ -133,16 +133,7 @@ fn import_documentation_parts(
     let document = read_document(&input.payload)?;
     let overwrites = input.query_text("mode") == Some("overwrite");
     let (ids, warnings) = import(context, api, &document, overwrites)?;
-    if input.query_flag("failonwarnings") && !warnings.is_empty() {
-        return Err(ApiError::bad_request(format!(
-            "Warnings found during import: {}",
-            warnings.join("; ")
-        )));
-    }
-    let mut answer = Body::new();
-    answer.insert("ids".to_owned(), json!(ids));
-    answer.insert("warnings".to_owned(), json!(warnings));
-    Ok(Outcome::Body(answer))
+    support::imported(input, ids, warnings)
 }
 
 /// Takes the documentation parts out of an OpenAPI document: their ids, and what was left out.
@@ -302,6 +293,8 @@ fn too_many() -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::trial::{Call, World, call, object};
     use super::*;
     use crate::admin::protocol::error::ErrorKind;

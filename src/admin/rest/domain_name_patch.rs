@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::domain_names::{CERTIFICATES, PRIVATE_KEY};
+use super::domain_names::{CERTIFICATES, PRIVATE_KEY, SECURITY_POLICIES};
 use super::support;
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
@@ -18,25 +18,7 @@ pub(super) const POLICIES: &[(&str, &[&str])] = &[
         "routingMode",
         &["BASE_PATH_MAPPING_ONLY", "ROUTING_RULE_ONLY", "ROUTING_RULE_THEN_BASE_PATH_MAPPING"],
     ),
-    (
-        "securityPolicy",
-        &[
-            "TLS_1_0",
-            "TLS_1_2",
-            "SecurityPolicy_TLS13_1_3_2025_09",
-            "SecurityPolicy_TLS13_1_3_FIPS_2025_09",
-            "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09",
-            "SecurityPolicy_TLS13_1_2_FIPS_PQ_2025_09",
-            "SecurityPolicy_TLS13_1_2_FIPS_PFS_PQ_2025_09",
-            "SecurityPolicy_TLS13_1_2_Ext2_PQ_2025_09",
-            "SecurityPolicy_TLS13_1_2_Ext2_FIPS_PQ_2025_09",
-            "SecurityPolicy_TLS13_1_2_PQ_2025_09",
-            "SecurityPolicy_TLS13_1_2_2021_06",
-            "SecurityPolicy_TLS13_2025_EDGE",
-            "SecurityPolicy_TLS12_PFS_2025_EDGE",
-            "SecurityPolicy_TLS12_2018_EDGE",
-        ],
-    ),
+    ("securityPolicy", SECURITY_POLICIES),
 ];
 
 const ALL: &[Op] = &[Op::Add, Op::Replace, Op::Remove];

@@ -36,7 +36,25 @@ const EDGE_ZONE: &str = "Z2FDTNDATAQYW2";
 
 /// Regional zone ids differ by region on AWS and mean something to Route 53 alone; this one stands
 /// in for all of them and is not verified.
-pub(crate) const REGIONAL_ZONE: &str = "Z1UJRXOUMOOFQ8";
+const REGIONAL_ZONE: &str = "Z1UJRXOUMOOFQ8";
+
+/// AWS: API Gateway API Reference, "RestApi" and "DomainName", `securityPolicy`.
+pub(crate) const SECURITY_POLICIES: &[&str] = &[
+    "TLS_1_0",
+    "TLS_1_2",
+    "SecurityPolicy_TLS13_1_3_2025_09",
+    "SecurityPolicy_TLS13_1_3_FIPS_2025_09",
+    "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_FIPS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_FIPS_PFS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_Ext2_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_Ext2_FIPS_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_PQ_2025_09",
+    "SecurityPolicy_TLS13_1_2_2021_06",
+    "SecurityPolicy_TLS13_2025_EDGE",
+    "SecurityPolicy_TLS12_PFS_2025_EDGE",
+    "SecurityPolicy_TLS12_2018_EDGE",
+];
 
 /// RFC 1035 section 2.3.4.
 const NAME_MAX: usize = 253;
@@ -218,6 +236,21 @@ fn keep_upload(context: &Context<'_>, input: &Input, domain: &mut Body) -> Resul
 /// Checks a domain name as a whole, and fills in what follows from what it was told.
 fn complete(context: &Context<'_>, key: &str, domain: &mut Body) -> Result<(), ApiError> {
     check(domain)?;
+    fill_in(context, key, domain);
+    Ok(())
+}
+
+/// A regional domain name of which nothing but the name is known; [`fill_in`] adds the rest.
+pub(crate) fn regional(name: &str) -> Body {
+    let mut domain = Body::new();
+    domain.insert("domainName".to_owned(), Value::from(name));
+    domain.insert("endpointConfiguration".to_owned(), json!({ "types": ["REGIONAL"] }));
+    domain
+}
+
+/// Fills in what follows from a domain name's endpoint types, and defaults. `key` is its id in the
+/// store.
+pub(crate) fn fill_in(context: &Context<'_>, key: &str, domain: &mut Body) {
     let is_private = is_private(domain);
     let is_edge = types(domain).contains(&"EDGE");
     let is_regional = types(domain).contains(&"REGIONAL");
@@ -263,7 +296,6 @@ fn complete(context: &Context<'_>, key: &str, domain: &mut Body) -> Result<(), A
         domain.shift_remove("regionalDomainName");
         domain.shift_remove("regionalHostedZoneId");
     }
-    Ok(())
 }
 
 /// What must hold of a domain name, however it came to be.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::page;
-use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::protocol::patch::{self, ANY, Apply, Op, PatchOperation, Rule, Wording};
 use crate::admin::rest::shared::{copy, member, nothing, rest_api};
 use crate::store::control::{Body, Kind, Txn};
 
@@ -119,8 +119,6 @@ fn get_gateway_responses(context: &mut Context<'_>, input: &Input) -> Result<Out
         .map(|(kind, status)| (Arc::from(*kind), shown(context.txn, api, kind, *status)));
     Ok(page::page(input, found))
 }
-
-const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
 
 const RULES: &[Rule] = &[
     Rule { path: "/statusCode", ops: ANY, apply: Apply::Custom(patch_status) },

@@ -11,7 +11,7 @@ use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::operation::{Context, Handler, Input, Outcome, Site};
 use crate::admin::rest;
 use crate::net::clock::Timestamp;
-use crate::store::control::{State, Txn};
+use crate::store::control::{Body, State, Txn};
 
 pub(crate) struct Plane {
     pub(crate) state: Arc<State>,
@@ -21,15 +21,8 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(crate) fn new() -> Self {
-        let site = Site {
-            partition: "aws".to_owned(),
-            aws_region: "us-east-1".to_owned(),
-            account_id: "000000000000".to_owned(),
-            domain: "localhost".to_owned(),
-            port: String::new(),
-        };
         let model = serde_json::from_str(include_str!("../protocol/apigateway.json")).unwrap();
-        Self { state: Arc::new(State::default()), site, model }
+        Self { state: Arc::new(State::default()), site: site("localhost"), model }
     }
 
     /// Runs an operation as one transaction and answers its output.
@@ -103,6 +96,24 @@ impl Plane {
             };
         }
         input
+    }
+}
+
+/// Where the control planes of tests are.
+pub(crate) fn site(domain: &str) -> Site {
+    Site {
+        partition: "aws".to_owned(),
+        aws_region: "us-east-1".to_owned(),
+        account_id: "000000000000".to_owned(),
+        domain: domain.to_owned(),
+        port: String::new(),
+    }
+}
+
+pub(crate) fn object(value: Value) -> Body {
+    match value {
+        Value::Object(body) => body,
+        other => panic!("not an object: {other}"),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
-use crate::admin::protocol::patch::{self, Apply, Op, Rule, Wording};
+use crate::admin::protocol::patch::{self, ANY, Apply, REPLACE, Rule, Wording};
 use crate::admin::rest::expressions;
 use crate::admin::rest::integrations::{check_templates, null_templates, patch_content_handling};
 use crate::admin::rest::methods::{Place, remove_response, response};
@@ -54,9 +54,6 @@ fn get_integration_response(context: &mut Context<'_>, input: &Input) -> Result<
     let found = response(place.integration()?, RESPONSES, input.label("status_code"))?;
     Ok(Outcome::Body(std::mem::take(found)))
 }
-
-const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
-const REPLACE: &[Op] = &[Op::Replace];
 
 const RULES: &[Rule] = &[
     Rule { path: "/contentHandling", ops: REPLACE, apply: Apply::Custom(patch_content_handling) },

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
-use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::protocol::patch::{self, ANY, Apply, PatchOperation, REPLACE, Rule, Wording};
 use crate::admin::rest::expressions;
 use crate::admin::rest::methods::{Place, touches};
 use crate::admin::rest::shared::{copy, entries, nothing, text};
@@ -222,9 +222,6 @@ fn get_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
     let mut place = Place::find(context, input)?;
     Ok(Outcome::Body(std::mem::take(place.integration()?)))
 }
-
-const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
-const REPLACE: &[Op] = &[Op::Replace];
 
 const RULES: &[Rule] = &[
     Rule { path: "/cacheKeyParameters", ops: ANY, apply: Apply::ListItem },

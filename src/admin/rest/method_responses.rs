@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
-use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::protocol::patch::{self, ANY, Apply, Op, PatchOperation, Rule, Wording};
 use crate::admin::rest::expressions;
 use crate::admin::rest::methods::{Place, check_models, remove_response, response, touches};
 use crate::admin::rest::shared::{copy, member, nothing};
@@ -46,8 +46,6 @@ fn get_method_response(context: &mut Context<'_>, input: &Input) -> Result<Outco
     let found = response(place.method()?, RESPONSES, input.label("status_code"))?;
     Ok(Outcome::Body(std::mem::take(found)))
 }
-
-const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
 
 const RULES: &[Rule] = &[
     Rule { path: "/responseModels/{}", ops: ANY, apply: Apply::Custom(patch_model) },

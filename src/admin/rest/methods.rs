@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
-use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::protocol::patch::{
+    self, ADD_REMOVE, ANY, Apply, PatchOperation, REPLACE, Rule, Wording,
+};
 use crate::admin::rest::shared::{
     copy, drop_empty, entries, member, nothing, resource, rest_api, text, texts,
 };
@@ -207,10 +209,6 @@ fn get_method(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiEr
     let mut place = Place::find(context, input)?;
     Ok(Outcome::Body(std::mem::take(place.method()?)))
 }
-
-const ANY: &[Op] = &[Op::Add, Op::Remove, Op::Replace];
-const REPLACE: &[Op] = &[Op::Replace];
-const ADD_REMOVE: &[Op] = &[Op::Add, Op::Remove];
 
 const RULES: &[Rule] = &[
     Rule { path: "/authorizationScopes", ops: ADD_REMOVE, apply: Apply::ListItem },

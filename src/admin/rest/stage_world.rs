@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::admin::protocol::error::ApiError;
-use crate::admin::protocol::operation::{Context, Effect, Input, Outcome, Site};
-use crate::admin::rest::OPERATIONS;
+use crate::admin::protocol::operation::{Context, Effect, Input, Outcome};
+use crate::admin::rest::harness::{handler, object, site};
 use crate::net::clock::Timestamp;
-use crate::store::control::{Body, Kind, State, Txn};
+use crate::store::control::{Kind, State, Txn};
 
 pub(super) const API: &str = "a1b2c3d4e5";
 pub(super) const ROOT: &str = "r000000000";
@@ -63,16 +63,9 @@ impl World {
 
     /// Runs an operation; what it changed is committed unless it failed.
     pub(super) fn run(&mut self, name: &str, input: &Input) -> Result<Outcome, ApiError> {
-        let mut all = OPERATIONS.iter().flat_map(|table| table.iter());
-        let (_, handler) = all.find(|(known, _)| *known == name).expect("the operation is built");
+        let handler = handler(name).expect("the operation is built");
         let mut txn = Txn::new(Arc::clone(&self.state));
-        let site = Site {
-            partition: "aws".into(),
-            aws_region: "us-east-1".into(),
-            account_id: "000000000000".into(),
-            domain: "gateway.localhost".into(),
-            port: String::new(),
-        };
+        let site = site("gateway.localhost");
         let now = Timestamp::from_seconds(NOW);
         let mut ctx = Context { txn: &mut txn, site: &site, now, effects: Vec::new() };
         let outcome = handler(&mut ctx, input)?;
@@ -137,13 +130,6 @@ pub(super) fn input(labels: Value, body: Value) -> Input {
     let mut uri = object(labels);
     uri.entry("restapi_id").or_insert(json!(API));
     Input { uri, body: object(body), ..Input::default() }
-}
-
-pub(super) fn object(value: Value) -> Body {
-    match value {
-        Value::Object(body) => body,
-        other => panic!("{other}"),
-    }
 }
 
 pub(super) fn mock() -> Value {

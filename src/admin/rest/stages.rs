@@ -114,8 +114,7 @@ fn delete_stage(ctx: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiErro
     let api = deployments::existing_api(ctx, input)?;
     let name = input.label("stage_name");
     existing(ctx.txn, &api, name)?;
-    ctx.txn.delete(Kind::Stage, &api, name);
-    apis::forget_in_plans(ctx.txn, |stage| stage["apiId"] == api && stage["stage"] == name);
+    apis::delete_stage(ctx.txn, &api, name);
     Ok(Outcome::Body(Body::new()))
 }
 

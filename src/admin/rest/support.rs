@@ -90,6 +90,25 @@ pub(super) fn shown_with_tags(body: &Body) -> Body {
     shown
 }
 
+/// The answer of an import of many: the ids of what it made, and what it left out; the latter is
+/// a refusal where the call says so.
+pub(super) fn imported(
+    input: &Input,
+    ids: Vec<String>,
+    warnings: Vec<String>,
+) -> Result<Outcome, ApiError> {
+    if input.query_flag("failonwarnings") && !warnings.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "Warnings found during import: {}",
+            warnings.join("; ")
+        )));
+    }
+    let mut answer = Body::new();
+    answer.insert("ids".to_owned(), Value::from(ids));
+    answer.insert("warnings".to_owned(), Value::from(warnings));
+    Ok(Outcome::Body(answer))
+}
+
 /// An answer without content.
 pub(super) fn nothing() -> Result<Outcome, ApiError> {
     Ok(Outcome::Body(Body::new()))

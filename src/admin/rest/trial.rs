@@ -7,8 +7,10 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::operation::{Context, Handler, Input, Operations, Outcome, Site};
+pub(super) use crate::admin::rest::harness::object;
+use crate::admin::rest::harness::site;
 use crate::net::clock::Timestamp;
-use crate::store::control::{Body, Kind, State, Txn};
+use crate::store::control::{Kind, State, Txn};
 
 /// 2026-02-03T04:05:06Z, a Tuesday.
 pub(super) const NOW: u64 = 1_770_091_506;
@@ -60,27 +62,13 @@ pub(super) fn call() -> Call {
     Call::default()
 }
 
-pub(super) fn object(value: Value) -> Body {
-    match value {
-        Value::Object(body) => body,
-        other => panic!("not an object: {other}"),
-    }
-}
-
 impl World {
     /// With an API `api1234567` that has a stage `dev`.
     pub(super) fn new(tables: &[Operations]) -> Self {
         let mut txn = Txn::new(Arc::new(State::default()));
         txn.put(Kind::RestApi, "", "api1234567", object(json!({"id": "api1234567"})));
         txn.put(Kind::Stage, "api1234567", "dev", object(json!({"stageName": "dev"})));
-        let site = Site {
-            partition: "aws".to_owned(),
-            aws_region: "us-east-1".to_owned(),
-            account_id: "000000000000".to_owned(),
-            domain: "gateway.test".to_owned(),
-            port: String::new(),
-        };
-        Self { txn, now: NOW, site, tables: tables.to_vec() }
+        Self { txn, now: NOW, site: site("gateway.test"), tables: tables.to_vec() }
     }
 
     fn handler(&self, operation: &str) -> Handler {

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::{House, raw};
 use crate::admin::http::{Admin, AdminError, Config, PurgeOutcome, PurgeRequest, serve};
-use crate::admin::operations::{ControlPlane, Effects, Gatekeeper, MemoryKeeper};
+use crate::admin::operations::{ControlPlane, Effects, Gatekeeper, MemoryKeeper, Wanted};
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::model::Service;
 use crate::admin::protocol::operation::{
@@ -54,7 +54,7 @@ struct Doorman {
 
 #[async_trait]
 impl Gatekeeper for Doorman {
-    async fn admit(&self, _: &Parts, _: &Bytes, _: &str, _: &str) -> Result<(), ApiError> {
+    async fn admit(&self, _: &Parts, _: &Bytes, _: Wanted<'_>) -> Result<(), ApiError> {
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
-use crate::admin::rest::domain_names::REGIONAL_ZONE;
+use crate::admin::rest::domain_names;
 use crate::admin::v2::family::{self, no_domain, text};
 use crate::store::control::{Body, Kind};
 
@@ -39,26 +39,12 @@ fn create(cx: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     if cx.txn.contains(Kind::DomainName, "", &name) {
         return Err(ApiError::conflict("The domain name you provided already exists."));
     }
-    let target = cx.new_id(10, |_| false);
-    let site = cx.site;
-    let mut body = Body::new();
-    body.insert("domainName".to_owned(), Value::from(name.as_str()));
-    let arn = format!("arn:{}:apigateway:{}::/domainnames/{name}", site.partition, site.aws_region);
-    body.insert("domainNameArn".to_owned(), Value::from(arn));
-    let host = format!("d-{target}.execute-api.{}.{}", site.aws_region, site.domain);
-    body.insert("regionalDomainName".to_owned(), Value::from(host));
-    body.insert("regionalHostedZoneId".to_owned(), Value::from(REGIONAL_ZONE));
-    body.insert("domainNameStatus".to_owned(), Value::from("AVAILABLE"));
-    body.insert("routingMode".to_owned(), Value::from("BASE_PATH_MAPPING_ONLY"));
-    body.insert("securityPolicy".to_owned(), Value::from("TLS_1_2"));
-    body.insert(
-        "endpointConfiguration".to_owned(),
-        json!({ "types": ["REGIONAL"], "ipAddressType": "ipv4" }),
-    );
+    let mut body = domain_names::regional(&name);
     if let Some(tags) = input.body.get("tags").filter(|tags| !tags.is_null()) {
         body.insert("tags".to_owned(), tags.clone());
     }
     configure(&mut body, input)?;
+    domain_names::fill_in(cx, &name, &mut body);
     cx.txn.put(Kind::DomainName, "", &name, body.clone());
     Ok(Outcome::Body(shown(&body)))
 }

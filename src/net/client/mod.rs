@@ -285,6 +285,17 @@ impl fmt::Debug for HttpClient {
     }
 }
 
+/// The beginning of a URI, up to its path.
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https | Scheme::HttpsUnverified => "https",
+        };
+        write!(out, "{scheme}://{}", self.authority())
+    }
+}
+
 impl Target {
     /// `host:port` as `Host` and `:authority` carry it: no port where it is the scheme's own.
     fn authority(&self) -> String {

@@ -20,10 +20,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use uuid::Uuid;
 
 use crate::store::control::database::{Found, from_sql, migration_error, migrator, number, to_sql};
 use crate::store::control::error::ControlError;
 use crate::store::control::row::Row;
+use crate::store::files;
 
 const MIGRATIONS: &[(&str, &str)] = &[("objects", include_str!("migrations/sqlite_1.sql"))];
 /// What another process's commit may take; longer, and the call is refused.
@@ -166,15 +168,21 @@ impl Sqlite {
         self.ask(&self.reader, question).await
     }
 
+    /// Not synced by itself: nothing is sealed with the key yet, and the commit that brings the first
+    /// row syncs the log from its beginning, this note included.
     pub(super) async fn note_key_id(&self, key_id: String) -> Result<(), ControlError> {
         let question = async move |open: &mut SqliteConnection| {
-            sqlx::query(
+            sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *open).await?;
+            let noted = sqlx::query(
                 "INSERT INTO meta (name, value) VALUES ('key_id', ?1) \
                  ON CONFLICT (name) DO NOTHING",
             )
             .bind(key_id)
-            .execute(open)
-            .await
+            .execute(&mut *open)
+            .await;
+            // A connection that stays as it is would lose commits: then there is none.
+            sqlx::query("PRAGMA synchronous = FULL").execute(open).await?;
+            noted
         };
         self.ask(&self.writer, question).await.map(drop)
     }
@@ -300,7 +308,9 @@ fn start(
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let _alone = alone(folder, place)?;
-    create(path).map_err(failed)?;
+    if !path.exists() {
+        make(path, place, handle)?;
+    }
     let options =
         options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     handle.block_on(async {
@@ -338,12 +348,45 @@ fn alone(folder: &Path, place: &str) -> Result<Option<File>, ControlError> {
     }
 }
 
-/// An empty file that only the owner may read; SQLite's own would follow the umask.
-fn create(path: &Path) -> io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).mode(ONLY_THE_OWNER).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+/// A new file with this program's tables: whole or not at all, and never over another's. A neighbour
+/// is made without a thought for crashes, synced once, and linked to the name, which fails where the
+/// name is taken (link(2)). Made in place, it would be synced nine times, each step by itself.
+fn make(path: &Path, place: &str, handle: &Handle) -> Result<(), ControlError> {
+    let failed = |source| ControlError::io("cannot create", path, source);
+    let neighbour = path.with_added_extension(format!("{}.new", Uuid::new_v4().simple()));
+    // SQLite's own would follow the umask.
+    let opened =
+        OpenOptions::new().write(true).create_new(true).mode(ONLY_THE_OWNER).open(&neighbour);
+    let file = opened.map_err(failed)?;
+    let made = handle.block_on(fill(&neighbour, place)).and_then(|()| {
+        file.sync_all().map_err(failed)?;
+        match std::fs::hard_link(&neighbour, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+            _ => Ok(()),
+        }
+    });
+    for left in ["", "-journal", "-wal", "-shm"] {
+        let mut name = neighbour.clone().into_os_string();
+        name.push(left);
+        // Mostly it is the first one only.
+        std::fs::remove_file(name).ok();
     }
+    made?;
+    files::sync_folder(path).map_err(failed)
+}
+
+/// Makes the tables of a file that nobody knows yet, unsynced.
+async fn fill(neighbour: &Path, place: &str) -> Result<(), ControlError> {
+    let explain = |error| explain(place, &error);
+    let options = options(neighbour)
+        .journal_mode(SqliteJournalMode::Memory)
+        .synchronous(SqliteSynchronous::Off);
+    let mut open = options.connect().await.map_err(explain)?;
+    let migrated = migrator(MIGRATIONS).run_direct(None, &mut open, false).await;
+    migrated.map_err(|error| migration_error(place, error, explain))?;
+    // It is a property of the file, and stays ("PRAGMA journal_mode").
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut open).await.map_err(explain)?;
+    open.close().await.map_err(explain)
 }
 
 /// "PRAGMA integrity_check": pages, rows and indexes.

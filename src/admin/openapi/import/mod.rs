@@ -16,6 +16,8 @@
 //! AWS: API Gateway Developer Guide, "Develop REST APIs using OpenAPI in API Gateway", "OpenAPI
 //! extensions for API Gateway" and "Amazon API Gateway important notes".
 
+mod base_path;
+mod documentation;
 mod integration;
 mod method;
 mod paths;

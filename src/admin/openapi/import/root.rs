@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use indexmap::IndexSet;
 use serde_json::{Map, Value as Json, json};
 
-use crate::admin::openapi::import::{BasePath, Dialect, Options, Reader};
+use crate::admin::openapi::import::{Dialect, Options, Reader};
+use crate::admin::rest::domain_names::SECURITY_POLICIES;
 use crate::admin::rest::gateway_responses::{TEMPLATE, TYPES};
 use crate::admin::rest::policies;
 use crate::model::document::{At, Value};
@@ -33,23 +34,6 @@ const ROOT_KEYS: [&str; 19] = [
     "produces",
     "servers",
     "paths",
-];
-/// AWS: API Gateway API Reference, "RestApi", `securityPolicy`.
-const SECURITY_POLICIES: [&str; 14] = [
-    "TLS_1_0",
-    "TLS_1_2",
-    "SecurityPolicy_TLS13_1_3_2025_09",
-    "SecurityPolicy_TLS13_1_3_FIPS_2025_09",
-    "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09",
-    "SecurityPolicy_TLS13_1_2_FIPS_PQ_2025_09",
-    "SecurityPolicy_TLS13_1_2_FIPS_PFS_PQ_2025_09",
-    "SecurityPolicy_TLS13_1_2_Ext2_PQ_2025_09",
-    "SecurityPolicy_TLS13_1_2_Ext2_FIPS_PQ_2025_09",
-    "SecurityPolicy_TLS13_1_2_PQ_2025_09",
-    "SecurityPolicy_TLS13_1_2_2021_06",
-    "SecurityPolicy_TLS13_2025_EDGE",
-    "SecurityPolicy_TLS12_PFS_2025_EDGE",
-    "SecurityPolicy_TLS12_2018_EDGE",
 ];
 /// Of an HTTP API's documents; kept, since an export must be what was imported.
 const KEPT: [&str; 2] = ["x-amazon-apigateway-cors", "x-amazon-apigateway-importexport-version"];
@@ -204,7 +188,7 @@ impl<'a> Reader<'a> {
         }
         let policy = self
             .claim(&self.root, "x-amazon-apigateway-security-policy")
-            .and_then(|at| Some((self.one_of(&at, &SECURITY_POLICIES)?, at)));
+            .and_then(|at| Some((self.one_of(&at, SECURITY_POLICIES)?, at)));
         let mode = self
             .claim(&self.root, "x-amazon-apigateway-endpoint-access-mode")
             .and_then(|at| self.one_of(&at, &["BASIC", "STRICT"]));
@@ -463,98 +447,5 @@ impl<'a> Reader<'a> {
             );
         }
         code.map(|code| code.to_string())
-    }
-
-    /// AWS: "x-amazon-apigateway-documentation object". A document without one has no parts, which
-    /// is something else than parts that are not to be read.
-    fn documentation(&self, definition: &mut Map<String, Json>) {
-        let at = self.claim(&self.root, "x-amazon-apigateway-documentation");
-        if !self.options.documentation {
-            return;
-        }
-        let items = at.as_ref().and_then(|at| at.get("documentationParts"));
-        let items = items.map(|at| at.items()).unwrap_or_default();
-        let parts = items.iter().filter_map(|item| self.documentation_part(item)).collect();
-        definition.insert("documentationParts".to_owned(), Json::Array(parts));
-        if let Some(at) = at
-            && let Some(version) = at.get("version").and_then(|at| self.scalar(&at))
-            && !version.is_empty()
-        {
-            let mut body = Map::new();
-            body.insert("version".to_owned(), Json::from(version));
-            self.copy_text(&at, "description", &mut body);
-            definition.insert("documentationVersion".to_owned(), Json::Object(body));
-        }
-    }
-
-    fn documentation_part(&self, item: &At<'a>) -> Option<Json> {
-        let Some(location) = item.get("location") else {
-            item.problem("`location` is missing", None);
-            return None;
-        };
-        if location.get("type").and_then(|at| at.text()).is_none() {
-            location.problem("`type` is missing", None);
-            return None;
-        }
-        let properties = match item.get("properties") {
-            None => "{}".to_owned(),
-            Some(at) => match &at.node.value {
-                Value::Text(text) => {
-                    let text = self.own(text);
-                    let parsed = serde_json::from_str::<Json>(&text);
-                    parsed.map_or(text, |parsed| parsed.to_string())
-                }
-                Value::Map(_) => self.json(&at).to_string(),
-                _ => {
-                    at.expected("a table");
-                    return None;
-                }
-            },
-        };
-        Some(json!({ "location": self.json(&location), "properties": properties }))
-    }
-
-    /// What stands before every path, without a slash at its end: empty, or `/a/b`.
-    pub(super) fn base_path(&self) -> String {
-        let whole = match (self.options.base_path, self.dialect) {
-            (BasePath::Ignore, _) => return String::new(),
-            (_, Dialect::Swagger2) => self
-                .root
-                .get("basePath")
-                .and_then(|at| at.text())
-                .map(|text| self.own(text))
-                .unwrap_or_default(),
-            _ => self.servers_path().unwrap_or_default(),
-        };
-        let whole = whole.trim_matches('/');
-        let kept = match self.options.base_path {
-            BasePath::Split => whole.split_once('/').map(|(_, rest)| rest).unwrap_or_default(),
-            _ => whole,
-        };
-        if kept.is_empty() { String::new() } else { format!("/{kept}") }
-    }
-
-    /// The first `basePath` variable of a server, or the first path in a server's address.
-    fn servers_path(&self) -> Option<String> {
-        let servers = self.root.get("servers")?.items();
-        let variable = |server: &At<'a>, name: &str| {
-            let default = server.get("variables")?.get(name)?.get("default")?;
-            default.text().map(|text| self.own(text))
-        };
-        if let Some(path) = servers.iter().find_map(|server| variable(server, "basePath")) {
-            return Some(path);
-        }
-        servers.iter().find_map(|server| {
-            let url = server.get("url").and_then(|at| at.text())?;
-            let after = url.split_once("://").map_or(url, |(_, rest)| rest);
-            let path = if url.starts_with('/') { url } else { after.split_once('/')?.1 };
-            let path = path.split(['?', '#']).next().unwrap_or_default();
-            let parts = path.split('/').map(|part| {
-                let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
-                name.and_then(|name| variable(server, name)).unwrap_or_else(|| self.own(part))
-            });
-            let path = parts.collect::<Vec<_>>().join("/");
-            (!path.trim_matches('/').is_empty()).then_some(path)
-        })
     }
 }
