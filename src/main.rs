@@ -15,9 +15,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tidegate::admin::client::Client;
 use tidegate::admin::http::PurgeRequest;
 use tidegate::admin::iam::users::{self, IamError, NewKey};
+use tidegate::admin::template::apply::{self, ApplyError};
+use tidegate::admin::template::document::{self, Settings};
+use tidegate::admin::template::door::AdminListener;
+use tidegate::auth::sigv4::{Scope, Secret, Signer};
 use tidegate::cli::{self, AdminDoor, CaCommand, CaPlace, Command, IamCommand, Place};
 use tidegate::model::ids::{ApiId, StageName};
-use tidegate::model::problem::{Plain, Problems};
+use tidegate::model::problem::{Plain, Problem, Problems};
 use tidegate::net::ca::PUBLIC_CA_CERTIFICATE;
 use tidegate::net::clock::Clock;
 use tidegate::net::socket::{Machine, Network};
@@ -143,6 +147,7 @@ fn run(command: Command) -> Result<(), Failure> {
             }
             Ok(())
         }
+        Command::Import(wanted) => import(&wanted),
         Command::Backup(wanted) => back_up(&wanted),
         Command::Iam(iam) => manage(iam.command),
         Command::Ca(ca) => match ca.command {
@@ -174,12 +179,28 @@ fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
     let mut wrong = Vec::new();
     for file in files {
         let warn = |file: &str, text: &str| eprintln!("{}: warning: {}", Plain(file), Plain(text));
-        match topology::check(file, warn) {
+        let is_template = std::fs::read(file).is_ok_and(|bytes| document::is_template(&bytes));
+        let checked = match is_template {
+            true => check_template(file),
+            false => topology::check(file, warn),
+        };
+        match checked {
             Ok(()) => println!("{}: ok", file.display()),
             Err(problems) => wrong.push(problems.to_string()),
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(Failure::Configuration(wrong.join("\n"))) }
+}
+
+/// A template, with the defaults of its parameters.
+fn check_template(file: &Path) -> Result<(), Problems> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file)
+        .map_err(|err| Problems::from(Problem::of_file(&name, format!("cannot be read: {err}"))))?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let template = document::read(&name, folder, &bytes)?;
+    let settings = Settings { stack: "check".to_owned(), ..Settings::default() };
+    apply::check(&template, &settings).map(drop)
 }
 
 // ---- nodes
@@ -328,6 +349,70 @@ async fn until_ready(node: &Node, epoch: Option<u64>) {
     while node.ready().is_err() || epoch.is_some_and(|epoch| node.epoch() != epoch) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+// ---- templates
+
+/// Region to sign for where nobody names one: the bundled topology's.
+const REGION_DEFAULT: &str = "us-east-1";
+
+fn import(wanted: &cli::Import) -> Result<(), Failure> {
+    let template = read_template(&wanted.template)?;
+    let stem = wanted.template.file_stem().unwrap_or_default().to_string_lossy();
+    // A stack's name has no dots: `shop.template.json` is `shop`.
+    let stem = stem.split('.').next().unwrap_or_default().to_owned();
+    let settings = Settings {
+        stack: wanted.stack_name.clone().unwrap_or(stem),
+        parameters: wanted.parameters.clone(),
+        exports: wanted.exports.clone(),
+    };
+    let door = AdminListener::new(client(&wanted.door)?, signer(wanted)?, Clock::system());
+    let run = apply::apply(&template, &settings, &door, wanted.dry_run);
+    let report = block_on(run)?.map_err(|error| match error {
+        ApplyError::Template(problems) => problems.into(),
+        ApplyError::Region(reason) => other(Plain(&reason)),
+    })?;
+    if wanted.dry_run {
+        println!("a dry run: nothing is changed");
+    }
+    for line in report.to_string().lines() {
+        println!("{}", Plain(line));
+    }
+    if report.is_good() {
+        return Ok(());
+    }
+    Err(other("not everything is as the template says; see above, and repeat the run when it is mended"))
+}
+
+fn read_template(file: &Path) -> Result<document::Template, Failure> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file)
+        .map_err(|err| Failure::Configuration(format!("{name}: cannot be read: {err}")))?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    Ok(document::read(&name, folder, &bytes)?)
+}
+
+/// The access key of the environment, as AWS's tools have it; without one nothing is signed.
+fn signer(wanted: &cli::Import) -> Result<Option<Signer>, Failure> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let Some((id, secret)) = set("AWS_ACCESS_KEY_ID").zip(set("AWS_SECRET_ACCESS_KEY")) else {
+        return Ok(None);
+    };
+    let named = wanted.region.clone().or_else(|| set("AWS_REGION"));
+    let aws_region = match named.or_else(|| set("AWS_DEFAULT_REGION")) {
+        Some(region) => region,
+        None if wanted.door.topology.is_some() => {
+            let topology = wanted.door.topology.as_deref();
+            read_topology(topology, &Overrides::default())?.region.common.aws_region.clone()
+        }
+        None => REGION_DEFAULT.to_owned(),
+    };
+    let scope = Scope { aws_region, service: "apigateway".to_owned() };
+    let secret = Secret {
+        secret_access_key: Zeroizing::new(secret),
+        session_token: set("AWS_SESSION_TOKEN"),
+    };
+    Ok(Some(Signer { access_key_id: id, secret, scope }))
 }
 
 // ---- the control plane's store
