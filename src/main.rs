@@ -381,7 +381,9 @@ fn import(wanted: &cli::Import) -> Result<(), Failure> {
     if report.is_good() {
         return Ok(());
     }
-    Err(other("not everything is as the template says; see above, and repeat the run when it is mended"))
+    Err(other(
+        "not everything is as the template says; see above, and repeat the run when it is mended",
+    ))
 }
 
 fn read_template(file: &Path) -> Result<document::Template, Failure> {
@@ -403,14 +405,14 @@ fn signer(wanted: &cli::Import) -> Result<Option<Signer>, Failure> {
         Some(region) => region,
         None if wanted.door.topology.is_some() => {
             let topology = wanted.door.topology.as_deref();
-            read_topology(topology, &Overrides::default())?.region.common.aws_region.clone()
+            read_topology(topology, &Overrides::default())?.region.common.cluster.aws_region
         }
         None => REGION_DEFAULT.to_owned(),
     };
     let scope = Scope { aws_region, service: "apigateway".to_owned() };
     let secret = Secret {
         secret_access_key: Zeroizing::new(secret),
-        session_token: set("AWS_SESSION_TOKEN"),
+        session_token: set("AWS_SESSION_TOKEN").map(Zeroizing::new),
     };
     Ok(Some(Signer { access_key_id: id, secret, scope }))
 }

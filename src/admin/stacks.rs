@@ -48,8 +48,8 @@ pub(super) fn place(path: &str) -> Option<Result<Place, ApiError>> {
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
         !text.is_empty() && text.len() <= most && text.bytes().all(in_name)
     };
-    let sound = known(stack, STACK_CHARACTERS_MAX)
-        && id.is_none_or(|id| known(id, ID_CHARACTERS_MAX));
+    let sound =
+        known(stack, STACK_CHARACTERS_MAX) && id.is_none_or(|id| known(id, ID_CHARACTERS_MAX));
     if !sound {
         return Some(Err(ApiError::bad_request(
             "A stack's name has letters, digits and hyphens, as have its resources' ids.",

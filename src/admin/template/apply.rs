@@ -83,9 +83,10 @@ pub struct Report {
 impl Report {
     /// Whether everything is as the template says.
     pub fn is_good(&self) -> bool {
-        !self.lines.iter().any(|line| {
-            matches!(line.done, Done::Failed(_) | Done::NotBuilt(_) | Done::Waits(_))
-        })
+        !self
+            .lines
+            .iter()
+            .any(|line| matches!(line.done, Done::Failed(_) | Done::NotBuilt(_) | Done::Waits(_)))
     }
 
     /// How many lines say this.
@@ -286,8 +287,8 @@ impl Run<'_> {
                 self.records.remove(id);
                 continue;
             }
-            let wanted = wanted(expanded, id, self.stack, self.site)
-                .map_err(|fault| self.wrong(&fault))?;
+            let wanted =
+                wanted(expanded, id, self.stack, self.site).map_err(|fault| self.wrong(&fault))?;
             let is_kept = expanded.resources.get(id).is_some_and(|resource| resource.is_kept);
             match self.one(&wanted, rank as u64, is_kept).await {
                 Ok((made, done)) => {
@@ -301,8 +302,7 @@ impl Run<'_> {
                     let is_not_built = error.is_not_built();
                     ends |= !is_not_built;
                     let said = error.to_string();
-                    let done =
-                        if is_not_built { Done::NotBuilt(said) } else { Done::Failed(said) };
+                    let done = if is_not_built { Done::NotBuilt(said) } else { Done::Failed(said) };
                     self.say(id, kind, "", done);
                 }
             }
@@ -391,9 +391,11 @@ impl Run<'_> {
         properties: Object,
     ) -> Result<Made, CallError> {
         let is_in_the_way = old.kind == wanted.kind.name
-            && wanted.place("").labels.iter().all(|(name, value)| {
-                old.place.labels.get(name) == Some(value)
-            })
+            && wanted
+                .place("")
+                .labels
+                .iter()
+                .all(|(name, value)| old.place.labels.get(name) == Some(value))
             && old.place.labels.len() == wanted.place("").labels.len();
         if is_in_the_way {
             if !self.looks
@@ -520,9 +522,10 @@ fn attributes(kind: &Kind, id: &str, answered: &Object) -> Object {
     }
     // v2's domain names tell these of their first configuration.
     if let Some(first) = answered.get("domainNameConfigurations").and_then(|all| all.get(0)) {
-        for (name, member) in
-            [("RegionalDomainName", "apiGatewayDomainName"), ("RegionalHostedZoneId", "hostedZoneId")]
-        {
+        for (name, member) in [
+            ("RegionalDomainName", "apiGatewayDomainName"),
+            ("RegionalHostedZoneId", "hostedZoneId"),
+        ] {
             found.extend(first.get(member).map(|value| (name.to_owned(), value.clone())));
         }
     }
@@ -535,16 +538,14 @@ fn attributes(kind: &Kind, id: &str, answered: &Object) -> Object {
 
 impl Record {
     fn read(record: &Json) -> Self {
-        let object = |name: &str| {
-            record.get(name).and_then(Json::as_object).cloned().unwrap_or_default()
-        };
-        let word = |name: &str| {
-            record.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
-        };
+        let object =
+            |name: &str| record.get(name).and_then(Json::as_object).cloned().unwrap_or_default();
+        let word =
+            |name: &str| record.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
         let labels = object("labels");
-        let labels = labels.iter().filter_map(|(name, _)| {
-            Some((name.clone(), text(&labels, name)?.to_owned()))
-        });
+        let labels = labels
+            .iter()
+            .filter_map(|(name, _)| Some((name.clone(), text(&labels, name)?.to_owned())));
         Self {
             kind: word("type"),
             reference: word("ref"),
@@ -591,6 +592,12 @@ async fn ask(
         return Ok(answer.body);
     }
     let said = answer.body.get("message").and_then(Json::as_str).unwrap_or_default();
-    let status = answer.status;
-    Err(ApplyError::Region(format!("the region does not tell what stack `{stack}` made: {status} {said}")))
+    let mut reason = format!("the region answers {} about stack `{stack}`: {said}", answer.status);
+    if matches!(answer.status, 401 | 403) {
+        reason.push_str(
+            " (put an access key of the region's into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; \
+             `tidegate iam create-key` makes one)",
+        );
+    }
+    Err(ApplyError::Region(reason))
 }

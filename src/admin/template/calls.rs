@@ -19,8 +19,7 @@ use super::{Fault, Object, changes, shape, single, text};
 use crate::admin::protocol::model::{Segment, Service};
 
 /// RFC 3986 section 2.3.
-const UNRESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// What stages answer that need what is not built.
 const NOT_BUILT: &str = "not built yet";
 
@@ -198,7 +197,8 @@ impl<'a> Wanted<'a> {
                 self.properties.get(name).and_then(plain_text).unwrap_or_default()
             }
             Id::Labels(between) => {
-                let values = self.kind.labels.iter().filter_map(|(label, _)| place.labels.get(*label));
+                let values =
+                    self.kind.labels.iter().filter_map(|(label, _)| place.labels.get(*label));
                 values.map(String::as_str).collect::<Vec<_>>().join(between)
             }
         };
@@ -333,9 +333,11 @@ impl<'a> Wanted<'a> {
         query.extend(given("FailOnWarnings").map(|flag| (fails.to_owned(), flag)));
         query.extend(given("BasePath").map(|path| ("basepath".to_owned(), path)));
         if let Some(Json::Object(parameters)) = self.properties.get("Parameters") {
-            query.extend(parameters.iter().filter_map(|(name, value)| {
-                Some((name.clone(), plain_text(value)?))
-            }));
+            query.extend(
+                parameters
+                    .iter()
+                    .filter_map(|(name, value)| Some((name.clone(), plain_text(value)?))),
+            );
         }
         query
     }
@@ -389,9 +391,8 @@ impl<'a> Wanted<'a> {
         if self.kind.name != "AWS::ApiGateway::Method" {
             return Ok(Vec::new());
         }
-        let path = |name: &str| {
-            ["Resources", self.id, "Properties", name].map(str::to_owned).to_vec()
-        };
+        let path =
+            |name: &str| ["Resources", self.id, "Properties", name].map(str::to_owned).to_vec();
         let mut parts = Vec::new();
         let list = |value: Option<&Json>, at: &[String]| match value {
             None => Ok(Vec::new()),
@@ -523,7 +524,11 @@ fn stage_extras(id: &str, properties: &Object) -> Result<Object, Fault> {
     let mut settings = Object::new();
     for item in list {
         let Json::Object(item) = item else {
-            return Err(Fault::of_resource(id, Some("MethodSettings"), "a list of tables is wanted"));
+            return Err(Fault::of_resource(
+                id,
+                Some("MethodSettings"),
+                "a list of tables is wanted",
+            ));
         };
         let path = text(item, "ResourcePath").unwrap_or("/*");
         let verb = text(item, "HttpMethod").unwrap_or("*");

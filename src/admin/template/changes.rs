@@ -134,7 +134,8 @@ fn by_value(path: &str, was: &[String], is: &[String], found: &mut Vec<Json>) {
 fn api_stages(was: &Json, is: &Json, found: &mut Vec<Json>) {
     let keyed = |list: &Json| -> Vec<(String, Json)> {
         let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
-        let named = |item: &Json, name: &str| item.get(name).and_then(plain_text).unwrap_or_default();
+        let named =
+            |item: &Json, name: &str| item.get(name).and_then(plain_text).unwrap_or_default();
         let key = |item: &Json| format!("{}:{}", named(item, "apiId"), named(item, "stage"));
         items
             .iter()

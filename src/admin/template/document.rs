@@ -308,7 +308,8 @@ fn check_parameter(parameter: &Json, value: &str) -> Result<(), String> {
     }
     if let Some(pattern) = parameter.get("AllowedPattern").and_then(Json::as_str) {
         // The whole value has to fit; what this engine cannot read is not held against a value.
-        let whole = regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 20).build();
+        let whole =
+            regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(1 << 20).build();
         if whole.is_ok_and(|whole| !whole.is_match(value)) {
             return refuse(format!("`{value}` does not fit its AllowedPattern"));
         }

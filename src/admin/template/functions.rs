@@ -115,13 +115,7 @@ impl Evaluator {
         Ok(Some(Json::Object(kept)))
     }
 
-    fn function(
-        &self,
-        name: &str,
-        argument: &Json,
-        path: &mut Vec<String>,
-        mode: Mode,
-    ) -> Answer {
+    fn function(&self, name: &str, argument: &Json, path: &mut Vec<String>, mode: Mode) -> Answer {
         match name {
             "Ref" => return self.reference(argument, path, mode),
             "Fn::GetAtt" => return self.attribute(argument, path, mode),
@@ -295,11 +289,14 @@ impl Evaluator {
             let value = match own.get(name) {
                 Some(value) => self.value(value, path, mode)?,
                 None => match name.split_once('.') {
-                    Some(_) if !self.aliases.contains_key(name) => self.attribute(&Json::from(name), path, mode)?,
+                    Some(_) if !self.aliases.contains_key(name) => {
+                        self.attribute(&Json::from(name), path, mode)?
+                    }
                     _ => self.reference(&Json::from(name), path, mode)?,
                 },
             };
-            let value = value.ok_or_else(|| Fault::new(path, format!("${{{name}}} has no value")))?;
+            let value =
+                value.ok_or_else(|| Fault::new(path, format!("${{{name}}} has no value")))?;
             if is_pending(&value) {
                 waits = true;
                 let known = self.aliases.get(name).map_or(name, String::as_str);
@@ -434,11 +431,10 @@ fn simple(name: &str, argument: &Json, evaluator: &Evaluator) -> Result<Json, St
             let text = plain_text(argument).ok_or("Fn::Base64 takes a text")?;
             Ok(Json::from(STANDARD.encode(text)))
         }
-        ("Fn::Length", _) => {
-            argument.as_array().map(|list| Json::from(list.len())).ok_or_else(|| {
-                "Fn::Length takes a list".to_owned()
-            })
-        }
+        ("Fn::Length", _) => argument
+            .as_array()
+            .map(|list| Json::from(list.len()))
+            .ok_or_else(|| "Fn::Length takes a list".to_owned()),
         ("Fn::ToJsonString", _) => Ok(Json::from(argument.to_string())),
         ("Fn::GetAZs", _) => {
             let given = plain_text(argument).filter(|region| !region.is_empty());
@@ -448,11 +444,13 @@ fn simple(name: &str, argument: &Json, evaluator: &Evaluator) -> Result<Json, St
         }
         ("Fn::ImportValue", _) => {
             let wanted = plain_text(argument).ok_or("Fn::ImportValue takes a name")?;
-            evaluator.exports.get(&wanted).map(|value| Json::from(value.as_str())).ok_or_else(|| {
-                format!("nothing exports `{wanted}` here; give it with --export {wanted}=VALUE")
-            })
+            evaluator.exports.get(&wanted).map(|value| Json::from(value.as_str())).ok_or_else(
+                || format!("nothing exports `{wanted}` here; give it with --export {wanted}=VALUE"),
+            )
         }
-        ("Fn::Join" | "Fn::Select" | "Fn::Split", _) => Err(format!("{name} takes other arguments")),
+        ("Fn::Join" | "Fn::Select" | "Fn::Split", _) => {
+            Err(format!("{name} takes other arguments"))
+        }
         _ => Err(format!("the function {name} is not known here")),
     }
 }

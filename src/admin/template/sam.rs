@@ -25,8 +25,7 @@ const FUNCTION: &str = "AWS::Serverless::Function";
 const IMPLICIT_API: &str = "ServerlessRestApi";
 const IMPLICIT_HTTP_API: &str = "ServerlessHttpApi";
 /// Sections of `Globals` and the types they are for.
-const GLOBALS: [(&str, &str); 3] =
-    [("Api", API), ("HttpApi", HTTP_API), ("Function", FUNCTION)];
+const GLOBALS: [(&str, &str); 3] = [("Api", API), ("HttpApi", HTTP_API), ("Function", FUNCTION)];
 
 /// What an expansion may ask.
 pub(super) struct Expanding<'a> {

@@ -196,9 +196,10 @@ impl Definition {
                  functions/{}/invocations", event.arn
             )},
         });
-        for (name, member) in
-            [("TimeoutInMillis", "timeoutInMillis"), ("ResponseTransferMode", "responseTransferMode")]
-        {
+        for (name, member) in [
+            ("TimeoutInMillis", "timeoutInMillis"),
+            ("ResponseTransferMode", "responseTransferMode"),
+        ] {
             if let Some(value) = given.get(name) {
                 integration[member] = value.clone();
             }
@@ -208,7 +209,9 @@ impl Definition {
         }
         let mut parameters = Vec::new();
         let mut keys = Vec::new();
-        for parameter in given.get("RequestParameters").and_then(Json::as_array).into_iter().flatten() {
+        for parameter in
+            given.get("RequestParameters").and_then(Json::as_array).into_iter().flatten()
+        {
             let (name, about) = match parameter {
                 Json::String(name) => (name.clone(), Json::Null),
                 Json::Object(one) => match one.iter().next() {
@@ -264,10 +267,13 @@ impl Definition {
         }
         if let Some(name) = validator {
             let known = table(&mut self.root, "x-amazon-apigateway-request-validators");
-            known.insert(name.to_owned(), json!({
-                "validateRequestBody": name.contains("body"),
-                "validateRequestParameters": name.contains("params"),
-            }));
+            known.insert(
+                name.to_owned(),
+                json!({
+                    "validateRequestBody": name.contains("body"),
+                    "validateRequestParameters": name.contains("params"),
+                }),
+            );
         }
         let auth = given.get("Auth").and_then(Json::as_object).cloned().unwrap_or_default();
         let method = self.method(event, &path, &verb)?;
@@ -427,19 +433,22 @@ impl Definition {
                     (name, if is_swagger { kind } else { single("schema", kind) })
                 })
                 .collect();
-            methods.insert("options".to_owned(), json!({
-                "summary": "CORS support",
-                "responses": {"200": {"description": "Default response", "headers": declared}},
-                (INTEGRATION): {
-                    "type": "mock",
-                    "requestTemplates": {"application/json": "{\n  \"statusCode\" : 200\n}\n"},
-                    "responses": {"default": {
-                        "statusCode": "200",
-                        "responseParameters": headers,
-                        "responseTemplates": {"application/json": "{}\n"},
-                    }},
-                },
-            }));
+            methods.insert(
+                "options".to_owned(),
+                json!({
+                    "summary": "CORS support",
+                    "responses": {"200": {"description": "Default response", "headers": declared}},
+                    (INTEGRATION): {
+                        "type": "mock",
+                        "requestTemplates": {"application/json": "{\n  \"statusCode\" : 200\n}\n"},
+                        "responses": {"default": {
+                            "statusCode": "200",
+                            "responseParameters": headers,
+                            "responseTemplates": {"application/json": "{}\n"},
+                        }},
+                    },
+                }),
+            );
         }
     }
 
@@ -476,10 +485,13 @@ impl Definition {
         if statements.iter().any(|one| one["Effect"] == "Deny")
             && !statements.iter().any(|one| one["Effect"] == "Allow")
         {
-            statements.insert(0, json!({
-                "Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke",
-                "Resource": everything,
-            }));
+            statements.insert(
+                0,
+                json!({
+                    "Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke",
+                    "Resource": everything,
+                }),
+            );
         }
         if !statements.is_empty() {
             let policy = json!({"Version": "2012-10-17", "Statement": statements});
@@ -530,7 +542,8 @@ fn gateway_response(given: &Json) -> Json {
         response.insert("responseTemplates".to_owned(), templates.clone());
     }
     let mut parameters = Object::new();
-    for (name, place) in [("Headers", "header"), ("Paths", "path"), ("QueryStrings", "querystring")] {
+    for (name, place) in [("Headers", "header"), ("Paths", "path"), ("QueryStrings", "querystring")]
+    {
         let own = given.get("ResponseParameters").and_then(|all| all.get(name));
         for (name, value) in own.and_then(Json::as_object).into_iter().flatten() {
             parameters.insert(format!("gatewayresponse.{place}.{name}"), value.clone());

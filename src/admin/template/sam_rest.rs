@@ -194,8 +194,13 @@ impl Expanding<'_> {
             Some("$default") => format!("{id}ApiGatewayDefaultStage"),
             _ => format!("{id}{}Stage", letters(&name)),
         };
-        let picks =
-            ["AccessLogSettings", "DefaultRouteSettings", "RouteSettings", "StageVariables", "Tags"];
+        let picks = [
+            "AccessLogSettings",
+            "DefaultRouteSettings",
+            "RouteSettings",
+            "StageVariables",
+            "Tags",
+        ];
         let mut properties = picked(given, &picks);
         properties.insert("ApiId".to_owned(), reference(id));
         properties.insert("StageName".to_owned(), name);
@@ -227,7 +232,8 @@ fn endpoint_configuration(given: &Json) -> Json {
     if let Some(kind) = given.get("Type") {
         configuration.insert("Types".to_owned(), json!([kind]));
     }
-    for (name, member) in [("VPCEndpointIds", "VpcEndpointIds"), ("IpAddressType", "IpAddressType")] {
+    for (name, member) in [("VPCEndpointIds", "VpcEndpointIds"), ("IpAddressType", "IpAddressType")]
+    {
         if let Some(value) = given.get(name) {
             configuration.insert(member.to_owned(), value.clone());
         }
@@ -288,7 +294,8 @@ fn domain(
     }
     let endpoint = domain.get("EndpointConfiguration").cloned();
     let endpoint = endpoint.unwrap_or_else(|| json!("REGIONAL"));
-    let kind = if is_rest { "AWS::ApiGateway::DomainName" } else { "AWS::ApiGatewayV2::DomainName" };
+    let kind =
+        if is_rest { "AWS::ApiGateway::DomainName" } else { "AWS::ApiGatewayV2::DomainName" };
     let logical = match is_rest {
         true => format!("ApiGatewayDomainName{}", short_hash(&name.to_string())),
         false => format!("ApiGatewayDomainNameV2{}", short_hash(&name.to_string())),
@@ -296,8 +303,12 @@ fn domain(
     let mut properties = picked(
         domain,
         match is_rest {
-            true => &["DomainName", "MutualTlsAuthentication", "SecurityPolicy",
-                "OwnershipVerificationCertificateArn"],
+            true => &[
+                "DomainName",
+                "MutualTlsAuthentication",
+                "SecurityPolicy",
+                "OwnershipVerificationCertificateArn",
+            ],
             false => &["DomainName", "MutualTlsAuthentication"],
         },
     );

@@ -97,7 +97,8 @@ fn convert(
     value: &Json,
     path: &mut Vec<String>,
 ) -> Result<Json, Fault> {
-    let wrong = |path: &[String], wanted: &str| Err(Fault::new(path, format!("{wanted} is wanted")));
+    let wrong =
+        |path: &[String], wanted: &str| Err(Fault::new(path, format!("{wanted} is wanted")));
     match service.model().form(shape) {
         Some(Form::Structure(structure)) => {
             let Json::Object(object) = value else { return wrong(path, "a table") };
@@ -151,11 +152,13 @@ fn convert(
                 None => wrong(path, "a number"),
             }
         }
-        Some(Form::Boolean) => match plain_text(value).unwrap_or_default().to_lowercase().as_str() {
-            "true" => Ok(Json::from(true)),
-            "false" => Ok(Json::from(false)),
-            _ => wrong(path, "true or false"),
-        },
+        Some(Form::Boolean) => {
+            match plain_text(value).unwrap_or_default().to_lowercase().as_str() {
+                "true" => Ok(Json::from(true)),
+                "false" => Ok(Json::from(false)),
+                _ => wrong(path, "true or false"),
+            }
+        }
         _ => match plain_text(value) {
             Some(text) => Ok(Json::from(text)),
             None if value.is_null() => wrong(path, "a text"),

@@ -82,9 +82,9 @@ pub(super) fn to_json(node: &Node) -> Json {
         Value::Float(number) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
         Value::Text(text) => Json::from(text.as_str()),
         Value::List(items) => items.iter().map(to_json).collect(),
-        Value::Map(entries) => Json::Object(
-            entries.iter().map(|(key, node)| (key.clone(), to_json(node))).collect(),
-        ),
+        Value::Map(entries) => {
+            Json::Object(entries.iter().map(|(key, node)| (key.clone(), to_json(node))).collect())
+        }
     }
 }
 
