@@ -57,7 +57,7 @@ pub enum Done {
     Failed(String),
     /// The template is right, but nothing here can serve it yet.
     NotBuilt(String),
-    /// Left out, since this resource was refused.
+    /// Left out, since this resource was refused and it needs that, or the run ended there.
     Waits(String),
 }
 
@@ -107,7 +107,7 @@ impl fmt::Display for Report {
                 Done::Kept => ("kept", None),
                 Done::Failed(why) => ("FAILED", Some(why.clone())),
                 Done::NotBuilt(why) => ("NOT BUILT", Some(why.clone())),
-                Done::Waits(other) => ("left out", Some(format!("it needs {other}"))),
+                Done::Waits(other) => ("left out", Some(format!("{other} was refused"))),
             };
             write!(out, "{word:<10} {id} ({kind})")?;
             if !reference.is_empty() {
@@ -268,23 +268,16 @@ struct Run<'a> {
 impl Run<'_> {
     async fn resources(&mut self, expanded: &Expanded) -> Result<(), ApplyError> {
         let needs = order::needs(&expanded.resources);
-        let mut ends = false;
+        // Where the run ended.
+        let mut end: Option<String> = None;
         for (rank, id) in expanded.order.iter().enumerate() {
             let kind = expanded.resources.get(id).map_or("", |resource| resource.kind.as_str());
             let missing = needs.get(id).into_iter().flatten().find(|id| self.refused.contains(*id));
-            if let Some(missing) = missing {
-                let done = Done::Waits(missing.clone());
-                self.say(id, kind, "", done);
-                self.refused.insert(id.clone());
+            if let Some(refused) = end.clone().or_else(|| missing.cloned()) {
                 // Its record stays, and so does what it stands for.
                 self.records.remove(id);
-                continue;
-            }
-            if ends {
-                let first = self.refused.first().cloned().unwrap_or_default();
-                self.say(id, kind, "", Done::Waits(first));
                 self.refused.insert(id.clone());
-                self.records.remove(id);
+                self.say(id, kind, "", Done::Waits(refused));
                 continue;
             }
             let wanted =
@@ -300,7 +293,9 @@ impl Run<'_> {
                 Err(error) => {
                     self.refused.insert(id.clone());
                     let is_not_built = error.is_not_built();
-                    ends |= !is_not_built;
+                    if !is_not_built {
+                        end = Some(id.clone());
+                    }
                     let said = error.to_string();
                     let done = if is_not_built { Done::NotBuilt(said) } else { Done::Failed(said) };
                     self.say(id, kind, "", done);

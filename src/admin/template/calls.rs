@@ -588,11 +588,28 @@ pub(super) async fn delete(door: &dyn Door, kind: &Kind, place: &Place) -> Resul
     if kind.delete.is_empty() {
         return Ok(());
     }
+    if kind.name == "AWS::ApiGateway::UsagePlan" {
+        release_stages(door, kind, place).await?;
+    }
     match invoke(door, kind, kind.delete, place, &Json::Null).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_gone() => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// A usage plan with stages is not deleted.
+async fn release_stages(door: &dyn Door, kind: &Kind, place: &Place) -> Result<(), CallError> {
+    let plan = match invoke(door, kind, kind.read, place, &Json::Null).await {
+        Ok(Json::Object(plan)) => plan,
+        Ok(_) => return Ok(()),
+        Err(error) if error.is_gone() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut stages = plan;
+    stages.retain(|name, _| name == "apiStages");
+    let operations = changes::operations(&stages, &Object::new());
+    patch(door, kind.service, "UpdateUsagePlan", place, operations).await
 }
 
 async fn patch(
