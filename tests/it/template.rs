@@ -125,7 +125,7 @@ fn the_shipped_sam_template_is_made_served_and_changed() {
     let third = up.import(shipped, &more, None);
     assert_eq!((third.code, id(&third.out, "Pets")), (Some(0), api.clone()), "{third:?}");
     says(&third.out, "updated", "Pets");
-    says(&third.out, "updated", "PetsStage");
+    says(&third.out, "updated", "PetsprodStage");
     up.serves(&api, "/prod/greeting", r#"{"said": "good evening"}"#);
     let deployments = up.get(&format!("/restapis/{api}/deployments"));
     assert_eq!(deployments["item"].as_array().unwrap().len(), 1, "the old one is gone");

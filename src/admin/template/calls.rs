@@ -317,9 +317,15 @@ impl<'a> Wanted<'a> {
         let body = Bytes::from(json_text(definition));
         let answer = door.call(Method::PUT, &target, body).await.map_err(CallError::Way)?;
         let now = read_answer(answer)?;
-        let now = now.as_object().cloned().unwrap_or_default();
-        let mut known = now;
+        // Only what the template says is set again, in tables within, too.
+        let mut known = now.as_object().cloned().unwrap_or_default();
         known.retain(|name, _| self.members.contains_key(name));
+        for (name, value) in &mut known {
+            let own = self.members.get(name).and_then(Json::as_object);
+            if let (Some(value), Some(own)) = (value.as_object_mut(), own) {
+                value.retain(|name, _| own.contains_key(name));
+            }
+        }
         self.patch(door, &known, &self.members, place).await
     }
 

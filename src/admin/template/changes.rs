@@ -89,6 +89,8 @@ fn member(base: &str, name: &str, was: &Json, is: &Json, found: &mut Vec<Json>) 
         "authorizerResultTtlInSeconds" if is.is_null() => {
             found.push(replace(&path, AUTHORIZER_TTL));
         }
+        // AWS: "EndpointConfiguration", `ipAddressType`: what public APIs have by default.
+        "ipAddressType" if is.is_null() => found.push(replace(&path, "ipv4")),
         _ if is.is_null() && was.is_boolean() => found.push(replace(&path, "false")),
         _ => {
             let value = plain_text(is).unwrap_or_else(|| match is {

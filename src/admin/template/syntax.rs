@@ -53,15 +53,15 @@ const STACK_BYTES: usize = 16 * 1024 * 1024;
 pub(in crate::admin) fn parse(file: &str, bytes: &[u8]) -> Result<Node, Problems> {
     let findings = Findings::new(file);
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_start();
-    let is_plain = text.is_empty()
-        || text.starts_with('{')
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let is_plain = text.trim_start().is_empty()
+        || text.trim_start().starts_with('{')
         || bytes.len() as u64 > quotas::DEFINITION_BYTES_MAX;
     // JSON, and what is refused in the same words everywhere.
     let node = if is_plain {
         plain::parse(bytes, &findings)
     } else {
-        match yaml(text, bytes) {
+        match yaml(text) {
             Ok(node) => Some(node),
             Err((place, message)) => {
                 findings.add(place, "", message, None);
@@ -109,11 +109,7 @@ type Complaint = ((u32, u32), String);
 
 /// The reader takes one frame after the other for each level of nesting; a caller's thread may have
 /// less room.
-fn yaml(text: &str, bytes: &[u8]) -> Result<Node, Complaint> {
-    // Lines count from the file's beginning.
-    let skipped = bytes.len().saturating_sub(text.len());
-    let lines = bytes.iter().take(skipped).filter(|byte| **byte == b'\n').count();
-    let lines = u32::try_from(lines).unwrap_or(u32::MAX);
+fn yaml(text: &str) -> Result<Node, Complaint> {
     std::thread::scope(|scope| {
         let reader = std::thread::Builder::new()
             .name("template".to_owned())
@@ -123,7 +119,6 @@ fn yaml(text: &str, bytes: &[u8]) -> Result<Node, Complaint> {
         let failed = |_| ((0, 0), "not valid YAML: reading it failed".to_owned());
         reader.join().map_err(failed)?
     })
-    .map_err(|((line, column), message)| ((line.saturating_add(lines), column), message))
 }
 
 fn tree(text: &str) -> Result<Node, Complaint> {

@@ -254,7 +254,7 @@ async fn what_changed_is_changed_in_its_place() {
         .replace("ValidateRequestBody: true", "ValidateRequestParameters: true")
         .replace("      Quota: { Limit: 100, Period: DAY }\n", "")
         .replace("BurstLimit: 20", "BurstLimit: 30")
-        .replace("Enabled: true", "Enabled: false")
+        .replace("Enabled: true", "Enabled: true, Description: new")
         .replace("a shop", "the shop")
         .replace("Schema: { type: object }", "Schema: { type: array }");
     let second = plane.good(&changed).await;
