@@ -81,6 +81,25 @@ pub enum Command {
         tidegate purge --api a1b2c3d4e5 --stage prod\n  \
         tidegate purge --api a1b2c3d4e5 --stage prod --path '/pets/*'")]
     Purge(Purge),
+    /// Make the API Gateway resources of a SAM or CloudFormation template
+    #[command(
+        after_help = "Asks a running region's control plane, as AWS's tools do. Sign with an access \
+        key of the region's in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN); \
+        without one the region must be `up --open-admin`.\n\n\
+        The region remembers what a stack made. The same template again changes nothing; a changed \
+        property is changed in place, or by another resource where AWS replaces, too; what the \
+        template does not have any more is deleted, unless its DeletionPolicy is Retain. What is not \
+        API Gateway's is listed as skipped, and references to it become the ARN that AWS would form. \
+        Files that the template names must lie in its folder or below. Run one import of a stack at \
+        a time.\n\n\
+        Ends with 78 when the template is wrong, and then nothing was changed; with 1 when the region \
+        refuses something: repeat the run when that is mended.\n\n\
+        Examples:\n  \
+        tidegate import template.yaml --dry-run\n  \
+        tidegate import template.yaml --stack-name shop --parameter Stage=prod\n  \
+        tidegate import cdk.out/Shop.template.json --admin http://127.0.0.1:4700"
+    )]
+    Import(Import),
     /// Copy what the region's control plane was told into a file
     #[command(
         after_help = "Works while the region runs, on its machine. The copy is whole and checked, \
@@ -209,6 +228,36 @@ pub struct Purge {
     pub path: Option<String>,
     #[command(flatten)]
     pub door: AdminDoor,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Import {
+    /// SAM or CloudFormation template, YAML or JSON
+    pub template: PathBuf,
+    /// The name under which the region remembers what was made; without it the file's, without its
+    /// ending
+    #[arg(long, value_name = "NAME")]
+    pub stack_name: Option<String>,
+    /// Value of a parameter of the template
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
+    pub parameters: Vec<(String, String)>,
+    /// What Fn::ImportValue finds under a name
+    #[arg(long = "export", value_name = "NAME=VALUE", value_parser = pair)]
+    pub exports: Vec<(String, String)>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// AWS region to sign for; without it AWS_REGION, AWS_DEFAULT_REGION, or the topology's
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    #[command(flatten)]
+    pub door: AdminDoor,
+}
+
+/// `NAME=VALUE`; the value may be empty and may hold `=`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is no NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -371,6 +420,9 @@ mod tests {
             "tidegate purge --api a --stage prod --path /pets/*",
             "tidegate purge --api a --stage prod --admin http://127.0.0.1:4700",
             "tidegate purge --api a --stage prod --admin https://h:4700 --ca c --cert n --key k",
+            "tidegate import t.yaml",
+            "tidegate import t.yaml --stack-name s --parameter A=b --parameter C= --dry-run",
+            "tidegate import t.yaml --export a=b --region eu-central-1 --admin http://127.0.0.1:4700",
             "tidegate backup f.db",
             "tidegate backup f.db --topology t.toml --data d",
             "tidegate ca init",
@@ -404,6 +456,8 @@ mod tests {
             "tidegate check",
             "tidegate purge --api a",
             "tidegate backup",
+            "tidegate import",
+            "tidegate import t.yaml --parameter A",
             "tidegate up --port-base 0",
             "tidegate up --port-base 70000",
             "tidegate status --topology t --admin u",
@@ -423,6 +477,7 @@ mod tests {
             "tidegate status --help",
             "tidegate purge --help",
             "tidegate backup --help",
+            "tidegate import --help",
             "tidegate ca --help",
             "tidegate ca init --help",
             "tidegate ca issue --help",

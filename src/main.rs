@@ -12,11 +12,14 @@ mod authorities;
 mod iam;
 #[path = "main/serve.rs"]
 mod serve;
+#[path = "main/templates.rs"]
+mod templates;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tidegate::admin::http::PurgeRequest;
+use tidegate::admin::template::document;
 use tidegate::cli::{self, CaCommand, Command};
 use tidegate::model::ids::{ApiId, StageName};
 use tidegate::model::problem::{Plain, Problems};
@@ -127,6 +130,7 @@ fn run(command: Command) -> Result<(), Failure> {
             }
             Ok(())
         }
+        Command::Import(wanted) => templates::import(&wanted),
         Command::Backup(wanted) => back_up(&wanted),
         Command::Iam(iam) => iam::manage(iam.command),
         Command::Ca(ca) => match ca.command {
@@ -158,7 +162,12 @@ fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
     let mut wrong = Vec::new();
     for file in files {
         let warn = |file: &str, text: &str| eprintln!("{}: warning: {}", Plain(file), Plain(text));
-        match topology::check(file, warn) {
+        let is_template = std::fs::read(file).is_ok_and(|bytes| document::is_template(&bytes));
+        let checked = match is_template {
+            true => templates::check(file),
+            false => topology::check(file, warn),
+        };
+        match checked {
             Ok(()) => println!("{}: ok", file.display()),
             Err(problems) => wrong.push(problems.to_string()),
         }

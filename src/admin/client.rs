@@ -23,6 +23,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::admin::http::{PURGES_PATH, PurgeOutcome, PurgeRequest, STATUS_PATH};
 use crate::admin::status::ClusterStatus;
+use crate::auth::sigv4::Signer;
+use crate::net::clock::Timestamp;
 use crate::net::socket::{Network, Stream};
 
 /// A status of thousands of stages is a few MiB.
@@ -114,14 +116,39 @@ impl Client {
         self.ask(Method::POST, PURGES_PATH, body.into()).await
     }
 
+    /// One request of AWS's control plane, signed where there is a key pair. `target` is path and
+    /// query. The answer comes as it is, refusals too.
+    pub async fn control(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        signer: Option<(&Signer, Timestamp)>,
+    ) -> Result<Response<Bytes>, ClientError> {
+        let mut request = self.request(method, target, body.clone())?;
+        if let Some((signer, now)) = signer {
+            let (mut parts, full) = request.into_parts();
+            signer.sign(&mut parts, &body, now).map_err(|error| ClientError::Broken {
+                url: self.url.clone(),
+                reason: error.to_string(),
+            })?;
+            request = Request::from_parts(parts, full);
+        }
+        self.send(request).await
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &'static str,
         body: Bytes,
     ) -> Result<T, ClientError> {
+        let response = self.send(self.request(method, path, body)?).await?;
+        self.read(&response)
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
         let stream = self.connect().await?;
-        let request = self.request(method, path, body)?;
         let exchange = async {
             match (&self.tls, self.is_https) {
                 (Some(tls), true) => {
@@ -139,10 +166,9 @@ impl Client {
                 _ => self.exchange(stream, request).await,
             }
         };
-        let response = tokio::time::timeout(EXCHANGE_MAX, exchange)
+        tokio::time::timeout(EXCHANGE_MAX, exchange)
             .await
-            .map_err(|_| ClientError::TimedOut { url: self.url.clone(), limit: EXCHANGE_MAX })??;
-        self.read(&response)
+            .map_err(|_| ClientError::TimedOut { url: self.url.clone(), limit: EXCHANGE_MAX })?
     }
 
     async fn connect(&self) -> Result<Stream, ClientError> {
@@ -166,7 +192,7 @@ impl Client {
     fn request(
         &self,
         method: Method,
-        path: &'static str,
+        path: &str,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, ClientError> {
         let host =

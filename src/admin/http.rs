@@ -7,6 +7,7 @@
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /_tidegate/status` | [`ClusterStatus`] |
 //! | `POST /_tidegate/purges` | [`PurgeRequest`] in, [`PurgeOutcome`] out |
+//! | `/_tidegate/stacks/…`, in the region | what templates made: [`crate::admin::stacks`] |
 //! | anything else, in the region | AWS's control plane: [`ControlPlane`] |
 //!
 //! A web page open on the operator's machine can reach a loopback listener too. Three rules keep
@@ -51,6 +52,7 @@ use crate::admin::guard::{
 use crate::admin::operations::ControlPlane;
 use crate::admin::protocol::encode::refuse;
 use crate::admin::protocol::error::{ApiError, ErrorKind};
+use crate::admin::stacks::STACKS_PATH;
 use crate::admin::status::ClusterStatus;
 use crate::model::ids::{ApiId, StageName};
 use crate::net::socket::{Listener, Stream};
@@ -401,7 +403,10 @@ impl Server {
 
 /// The paths that are Tidegate's and not AWS's.
 fn is_ours(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/metrics") || path.starts_with("/_tidegate/")
+    // What templates made is the control plane's.
+    let is_stack = path.starts_with(STACKS_PATH);
+    matches!(path, "/healthz" | "/readyz" | "/metrics")
+        || path.starts_with("/_tidegate/") && !is_stack
 }
 
 async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {

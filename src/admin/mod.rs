@@ -14,7 +14,9 @@ pub mod openapi;
 pub mod operations;
 pub mod protocol;
 pub mod rest;
+pub mod stacks;
 pub mod status;
+pub mod template;
 pub mod v2;
 
 #[cfg(test)]

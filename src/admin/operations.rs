@@ -23,8 +23,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Method, Response};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::admin::protocol::decode::decode;
@@ -37,7 +39,7 @@ use crate::admin::protocol::operation::{
     TestInvokeMethod,
 };
 use crate::admin::protocol::route::{Route, route};
-use crate::admin::{rest, v2};
+use crate::admin::{rest, stacks, v2};
 use crate::net::clock::{Clock, Timestamp};
 use crate::store::control::{Body, State, Txn};
 
@@ -177,6 +179,12 @@ impl ControlPlane {
         if let Some(answer) = self.gatekeeper.answer_other(parts, &body).await {
             return answer;
         }
+        if let Some(place) = stacks::place(parts.uri.path()) {
+            return match self.stack(place, parts, body, source_ip).await {
+                Ok(answer) => answer,
+                Err(error) => refuse(Some(Service::V1), error),
+            };
+        }
         let route = match route(parts) {
             Ok(route) => route,
             Err(error) => return refuse(None, error),
@@ -206,6 +214,44 @@ impl ControlPlane {
         let input = decode(route, parts, &body)?;
         let outcome = self.run(operation, handler, input).await?;
         encode(operation, outcome)
+    }
+
+    /// What templates made.
+    async fn stack(
+        &self,
+        place: Result<stacks::Place, ApiError>,
+        parts: &Parts,
+        body: Bytes,
+        source_ip: IpAddr,
+    ) -> Result<Response<Bytes>, ApiError> {
+        let place = place?;
+        // A record holds what a template's parameters did, secrets included: who may only read
+        // APIs does not read it.
+        let verb = if parts.method == Method::DELETE { "DELETE" } else { "PUT" };
+        let action = format!("apigateway:{verb}");
+        let Site { partition, aws_region, .. } = &*self.site;
+        let path = format!("{}{}", stacks::STACKS_PATH, place.stack);
+        let resource = format!("arn:{partition}:apigateway:{aws_region}::{path}");
+        let wanted = Wanted { action: &action, resource: &resource, source_ip };
+        self.gatekeeper.admit(parts, &body, wanted).await?;
+        let (site, method) = (Arc::clone(&self.site), parts.method.clone());
+        let told = if method == Method::GET {
+            let mut txn = Txn::new(self.keeper.current());
+            stacks::answer(&mut txn, &site, &method, &place, &body)?
+        } else {
+            let work: Work = Box::new(move |txn| {
+                let told = stacks::answer(txn, &site, &method, &place, &body)?;
+                let told = told.as_object().cloned().unwrap_or_default();
+                Ok(Done { outcome: Outcome::Body(told), effects: Vec::new() })
+            });
+            match self.keeper.transact(work).await?.done.outcome {
+                Outcome::Body(told) => Value::Object(told),
+                _ => return Err(internal()),
+            }
+        };
+        let mut answer = Response::new(Bytes::from(told.to_string()));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(answer)
     }
 
     async fn run(

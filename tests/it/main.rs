@@ -24,6 +24,7 @@ mod rollout;
 mod store;
 mod store_kill;
 mod store_place;
+mod template;
 mod templates;
 mod tour;
 mod world;

@@ -13,7 +13,7 @@ pub mod apply;
 pub mod export;
 pub mod import;
 mod plain;
-mod syntax;
+pub(in crate::admin) mod syntax;
 
 pub use plain::to_json;
 

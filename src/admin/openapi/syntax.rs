@@ -17,7 +17,7 @@ use crate::model::problem::Findings;
 use crate::model::quotas;
 
 /// Reads a whole document. `None` when it has no tree; the findings then say why.
-pub(super) fn parse(bytes: &[u8], findings: &Findings) -> Option<Node> {
+pub(in crate::admin) fn parse(bytes: &[u8], findings: &Findings) -> Option<Node> {
     if bytes.len() as u64 > quotas::DEFINITION_BYTES_MAX {
         let most = quotas::DEFINITION_BYTES_MAX;
         findings.add((0, 0), "", format!("the document is longer than {most} bytes"), None);

@@ -93,6 +93,8 @@ kinds! {
     /// The id is the access key id; with the secret inside.
     AccessKey = "access-key",
     IamPolicy = "iam-policy",
+    /// What a template made. Scope: `stack/{name}`; the id is the logical one.
+    StackResource = "stack-resource",
 }
 
 /// Where an object stands.
