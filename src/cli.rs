@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::cors::HEADERS;
+
 /// Exit code of bad usage.
 pub const EXIT_USAGE: u8 = 64;
 /// Exit code of bad configuration.
@@ -100,6 +102,14 @@ pub enum Command {
         tidegate import cdk.out/Shop.template.json --admin http://127.0.0.1:4700"
     )]
     Import(Import),
+    /// Let web pages of other origins call an API
+    #[command(
+        after_help = "Asks a running region's control plane, and signs like `tidegate import`.\n\n\
+        Examples:\n  \
+        tidegate cors enable --api a1b2c3d4e5 --origin https://shop.example --deploy prod\n  \
+        tidegate cors enable --api shop --origin '*' --path /pets"
+    )]
+    Cors(Cors),
     /// Copy what the region's control plane was told into a file
     #[command(
         after_help = "Works while the region runs, on its machine. The copy is whole and checked, \
@@ -247,6 +257,57 @@ pub struct Import {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// AWS region to sign for; without it AWS_REGION, AWS_DEFAULT_REGION, or the topology's
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    #[command(flatten)]
+    pub door: AdminDoor,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Cors {
+    #[command(subcommand)]
+    pub command: CorsCommand,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum CorsCommand {
+    /// Do what the console's button "Enable CORS" does
+    #[command(
+        after_help = "For each resource with methods: an OPTIONS method that a MOCK answers (one that \
+        was there is replaced, unless it calls a backend); Access-Control-Allow-Origin on the answers \
+        of methods that are no proxies, and on the gateway's refusals. What is left to do is printed. \
+        It may be run again with other origins.\n\n\
+        Examples:\n  \
+        tidegate cors enable --api a1b2c3d4e5 --origin https://shop.example --deploy prod\n  \
+        tidegate cors enable --api shop --origin https://a.example --origin https://b.example"
+    )]
+    Enable(CorsEnable),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct CorsEnable {
+    /// The REST API's id, or its name
+    #[arg(long, value_name = "ID|NAME")]
+    pub api: String,
+    /// Origin whose pages may call, such as https://shop.example, or '*' for all; may be repeated
+    #[arg(long = "origin", value_name = "ORIGIN", required = true)]
+    pub origins: Vec<String>,
+    /// Only the resource of this path, such as /pets/{id}; may be repeated
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Request headers that pages may send, with commas between
+    #[arg(long, value_name = "LIST", default_value = HEADERS)]
+    pub headers: String,
+    /// Let pages send cookies and credentials
+    #[arg(long)]
+    pub credentials: bool,
+    /// How long a browser may remember the answer, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub max_age: Option<u32>,
+    /// Deploy the API to this stage afterwards
+    #[arg(long, value_name = "STAGE")]
+    pub deploy: Option<String>,
     /// AWS region to sign for; without it AWS_REGION, AWS_DEFAULT_REGION, or the topology's
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,

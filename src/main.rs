@@ -8,6 +8,8 @@
 mod ask;
 #[path = "main/authorities.rs"]
 mod authorities;
+#[path = "main/cors.rs"]
+mod cors;
 #[path = "main/iam.rs"]
 mod iam;
 #[path = "main/serve.rs"]
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 
 use tidegate::admin::http::PurgeRequest;
 use tidegate::admin::template::document;
-use tidegate::cli::{self, CaCommand, Command};
+use tidegate::cli::{self, CaCommand, Command, CorsCommand};
 use tidegate::model::ids::{ApiId, StageName};
 use tidegate::model::problem::{Plain, Problems};
 use tidegate::node::StartError;
@@ -131,6 +133,9 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Import(wanted) => templates::import(&wanted),
+        Command::Cors(cors) => match cors.command {
+            CorsCommand::Enable(wanted) => cors::enable(&wanted),
+        },
         Command::Backup(wanted) => back_up(&wanted),
         Command::Iam(iam) => iam::manage(iam.command),
         Command::Ca(ca) => match ca.command {

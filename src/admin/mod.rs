@@ -7,6 +7,7 @@
 
 mod answer;
 pub mod client;
+pub mod cors;
 mod guard;
 pub mod http;
 pub mod iam;

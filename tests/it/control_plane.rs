@@ -213,6 +213,17 @@ fn a_canary_beside_its_stage() {
 }
 
 #[test]
+fn web_pages_may_call_after_one_command() {
+    let Some(up) = Up::start(TOPOLOGY, &[]) else { return };
+    let edge = format!("https://127.0.0.1:{}", up.base + 10);
+    let suffix = format!("execute-api.{REGION}.gateway.localhost");
+    let (ca, backend) = (up.data().join("ca/public-ca.pem"), up.petstore());
+    let arguments = ["--edge", &edge, "--host-suffix", &suffix, "--ca", ca.to_str().unwrap()];
+    let more = ["--tidegate", program(), "--backend", &backend];
+    up.passes("cors.py", &[&arguments[..], &more[..]].concat());
+}
+
+#[test]
 fn terraforms_calls_read_what_they_wrote() {
     let Some(up) = Up::start(TOPOLOGY, &[]) else { return };
     up.passes("terraform_calls.py", &[]);

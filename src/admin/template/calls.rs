@@ -19,7 +19,8 @@ use super::{Fault, Object, changes, shape, single, text};
 use crate::admin::protocol::model::{Segment, Service};
 
 /// RFC 3986 section 2.3.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(in crate::admin) const UNRESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// What stages answer that need what is not built.
 const NOT_BUILT: &str = "not built yet";
 

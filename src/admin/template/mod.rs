@@ -20,7 +20,7 @@
 //! "Generated CloudFormation resources".
 
 pub mod apply;
-mod calls;
+pub mod calls;
 mod changes;
 pub mod document;
 pub mod door;
