@@ -80,6 +80,9 @@ impl Compiler {
             api_name: api.name.clone(),
             name: stage.name.clone(),
             deployment_id: deployment.deployment_id.clone(),
+            account_id: self.site.account_id.clone(),
+            variables: stage.variables.clone(),
+            is_canary: stage.canary.is_some().then_some(false),
             hash,
             endpoint_type: api.endpoint_type,
             binary_media_types: api.binary_media_types.clone(),
@@ -104,8 +107,12 @@ impl Compiler {
             api_id: deployment.api.id.as_str(),
             account_id: &self.site.account_id,
             stage: deployment.stage.name.as_str(),
+            deployment_id: deployment.deployment_id.as_str(),
+            resource_id: resource.id.as_str(),
             resource_path: &resource.path,
+            operation_name: method.operation_name.as_deref().unwrap_or_default(),
             stage_variables: &deployment.stage.variables,
+            is_canary: deployment.stage.canary.is_some().then_some(false),
         };
         let at = |source: CompileError| DeploymentError::Mapping {
             method: method.http_method.clone(),
@@ -131,6 +138,7 @@ impl Compiler {
         Ok(Route {
             resource_id: resource.id.clone(),
             resource_path: resource.path.clone(),
+            operation_name: method.operation_name.clone(),
             parameter_names: parameter_names(&resource.path),
             authorizer: Authorizer::None,
             throttle: Throttle::from(settings),

@@ -386,8 +386,12 @@ fn mappings_compile(
         // Only put into values: any account compiles as this one does.
         account_id: "",
         stage: stage.name.as_str(),
+        deployment_id: "",
+        resource_id: resource.id.as_str(),
         resource_path: &resource.path,
+        operation_name: method.operation_name.as_deref().unwrap_or_default(),
         stage_variables: &stage.variables,
+        is_canary: None,
     };
     let integration = &method.integration;
     let before = found.list.len();

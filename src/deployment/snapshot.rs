@@ -14,6 +14,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::Method;
 use http::header::{AUTHORIZATION, HOST};
+use indexmap::IndexMap;
 
 use crate::auth::Authorizer;
 use crate::cache::key::KeyTemplate;
@@ -21,6 +22,7 @@ use crate::call::{Call, Door};
 use crate::deployment::router::Router;
 use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
+use crate::mapping::context::{PathParameters, RouteFacts};
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
 use crate::mapping::templates::RequestTemplates;
@@ -74,6 +76,12 @@ pub struct Stage {
     pub api_name: String,
     pub name: StageName,
     pub deployment_id: DeploymentId,
+    /// Twelve digits.
+    pub account_id: String,
+    /// None at an edge.
+    pub variables: IndexMap<String, String>,
+    /// `None` without a canary; else whether this is the canary's half of the stage.
+    pub is_canary: Option<bool>,
     pub hash: PartHash,
     pub endpoint_type: EndpointType,
     pub binary_media_types: Vec<String>,
@@ -99,6 +107,8 @@ pub struct Route {
     pub resource_id: ResourceId,
     /// The template, `/pets/{id}`.
     pub resource_path: String,
+    /// `None`, or what the definition calls the method.
+    pub operation_name: Option<String>,
     /// Names of the path parameters, outermost first.
     pub parameter_names: Vec<String>,
     pub authorizer: Authorizer,
@@ -372,6 +382,26 @@ impl Resolved {
         call.head.uri.path().get(self.base..).filter(|path| !path.is_empty()).unwrap_or("/")
     }
 
+    /// All path parameters, undecoded.
+    pub fn parameters<'c>(&'c self, call: &'c Call) -> PathParameters<'c> {
+        PathParameters {
+            names: &self.route().parameter_names,
+            path: self.path(call),
+            ranges: &self.parameters,
+        }
+    }
+
+    /// What the route fixes of `$context`.
+    pub fn facts(&self) -> RouteFacts<'_> {
+        let route = self.route();
+        RouteFacts {
+            resource_id: route.resource_id.as_str(),
+            resource_path: &route.resource_path,
+            operation_name: route.operation_name.as_deref().unwrap_or_default(),
+            ..self.stage.facts()
+        }
+    }
+
     /// A path parameter's text, undecoded.
     pub fn parameter<'c>(&self, call: &'c Call, name: &str) -> Option<&'c str> {
         let names = &self.route().parameter_names;
@@ -381,6 +411,21 @@ impl Resolved {
 }
 
 impl Stage {
+    /// What the stage fixes of `$context`, for a call that means no route of it.
+    pub fn facts(&self) -> RouteFacts<'_> {
+        RouteFacts {
+            api_id: self.api.as_str(),
+            account_id: &self.account_id,
+            stage: self.name.as_str(),
+            deployment_id: self.deployment_id.as_str(),
+            resource_id: "",
+            resource_path: "",
+            operation_name: "",
+            stage_variables: &self.variables,
+            is_canary: self.is_canary,
+        }
+    }
+
     /// A path a plain GET can ask for: the shortest resource without parameters that has GET, else
     /// the root.
     pub fn example_path(&self) -> String {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, header};
 use indexmap::IndexMap;
 
-use super::context::{self, Context, RouteFacts, Sources, Variable};
+use super::context::{self, CallContext, RouteFacts};
 use super::{CompileError, MappingError};
 use crate::call::{MappedParameters, PathValue};
 use crate::net::query;
@@ -60,7 +60,7 @@ enum Source {
     Query(String),
     AllQuery(String),
     Path(String),
-    Context(Variable),
+    Context(Box<str>),
     /// Known to have no value, such as an unset stage variable.
     Absent,
 }
@@ -87,7 +87,7 @@ impl RequestMapping {
     }
 
     /// Takes the values from a call. Without mappings it costs nothing.
-    pub fn apply(&self, call: &Sources<'_>) -> Result<MappedParameters, MappingError> {
+    pub fn apply(&self, call: &CallContext<'_>) -> Result<MappedParameters, MappingError> {
         let mut mapped = MappedParameters::default();
         for mapping in &self.0 {
             mapping.apply(call, &mut mapped)?;
@@ -97,7 +97,7 @@ impl RequestMapping {
 }
 
 impl Mapping {
-    fn apply(&self, call: &Sources<'_>, mapped: &mut MappedParameters) -> Result<(), MappingError> {
+    fn apply(&self, call: &CallContext<'_>, mapped: &mut MappedParameters) -> Result<(), MappingError> {
         let values = self.source.values(call);
         match &self.place {
             Place::ForbiddenHeader(_) | Place::Header(_) | Place::Path(_) if values.is_empty() => {}
@@ -158,9 +158,12 @@ impl Source {
             return Some(stage_variable(name, route).map_or(Source::Absent, Source::Fixed));
         }
         if let Some(name) = expression.strip_prefix("context.") {
-            return Some(match context::parse(name, route)? {
-                Context::Fixed(text) => Source::Fixed(text),
-                Context::OfCall(variable) => Source::Context(variable),
+            if !context::is_known(name) {
+                return None;
+            }
+            return Some(match context::fixed(name, route) {
+                Some(text) => text.map_or(Source::Absent, |text| Source::Fixed(text.into_owned())),
+                None => Source::Context(name.into()),
             });
         }
         let (kind, name) = expression.strip_prefix("method.request.")?.split_once('.')?;
@@ -182,7 +185,7 @@ impl Source {
     }
 
     /// Empty when the source is absent.
-    fn values(&self, call: &Sources<'_>) -> Vec<String> {
+    fn values(&self, call: &CallContext<'_>) -> Vec<String> {
         let one = match self {
             Source::Absent => None,
             Source::Fixed(text) => Some(text.clone()),
@@ -198,8 +201,8 @@ impl Source {
             Source::AllQuery(name) => {
                 return call.query.map_or_else(Vec::new, |query| query::all(query, name));
             }
-            Source::Path(name) => (call.path_parameter)(name).map(str::to_owned),
-            Source::Context(variable) => variable.of(call).map(|value| value.into_owned()),
+            Source::Path(name) => call.path_parameters.get(name).map(str::to_owned),
+            Source::Context(name) => call.text(name).map(|value| value.into_owned()),
         };
         one.into_iter().collect()
     }

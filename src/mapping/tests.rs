@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::compression::{
     Coding, DecodeError, compress, compress_reply, decode_request, negotiate,
 };
-use super::context::{RouteFacts, Sources};
+use super::context::{CallContext, CallerFacts, ErrorFacts, Node, PathParameters, RouteFacts};
 use super::mock::{Named, named_status};
 use super::parameters::RequestMapping;
 use super::responses::ResponseMapping;
@@ -41,15 +41,17 @@ fn with_route<T>(work: impl FnOnce(&RouteFacts<'_>) -> T) -> T {
         api_id: "abcdefghij",
         account_id: "000000000000",
         stage: "prod",
+        deployment_id: "dep123",
+        resource_id: "res123",
         resource_path: "/pets/{id}",
+        operation_name: "",
         stage_variables: &variables,
+        is_canary: None,
     })
 }
 
-/// Maps with one mapping, on a call that has a bit of everything.
-fn map(key: &str, expression: &str) -> Result<MappedParameters, MappingError> {
-    let mapping =
-        with_route(|route| RequestMapping::compile(&table(&[(key, expression)]), route)).unwrap();
+/// A call that has a bit of everything.
+fn with_call<T>(caller: Option<&CallerFacts>, work: impl FnOnce(&CallContext<'_>) -> T) -> T {
     let headers = headers(&[
         ("x-one", "1"),
         ("x-two", "a"),
@@ -58,19 +60,98 @@ fn map(key: &str, expression: &str) -> Result<MappedParameters, MappingError> {
         ("expect", "100-continue"),
         ("via", "1.1 someone"),
     ]);
-    mapping.apply(&Sources {
-        method: &Method::GET,
-        headers: &headers,
-        query: Some("q=1&q=x%20y&plus=a+b&none"),
-        path_parameter: &|name| (name == "id").then_some("a%2Fb"),
-        request_id: &Uuid::from_u128(7),
-        extended_request_id: "cXNV7F7iPHcFoDA=",
-        source_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
-        path: "/prod/pets/a%2Fb",
-        protocol: "HTTP/1.1",
-        domain_name: "abcdefghij.execute-api.eu-west-1.gateway.localhost",
-        received_at: Timestamp::from_millis(1_428_582_896_000),
+    let names = ["id".to_owned()];
+    with_route(|route| {
+        work(&CallContext {
+            facts: *route,
+            method: &Method::GET,
+            headers: &headers,
+            query: Some("q=1&q=x%20y&plus=a+b&none"),
+            path_parameters: PathParameters {
+                names: &names,
+                path: "/pets/a%2Fb",
+                ranges: std::slice::from_ref(&(6..11)),
+            },
+            request_id: &Uuid::from_u128(7),
+            extended_request_id: "cXNV7F7iPHcFoDA=",
+            aws_endpoint_request_id: None,
+            source_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
+            path: "/prod/pets/a%2Fb",
+            protocol: "HTTP/1.1",
+            domain_name: "abcdefghij.execute-api.eu-west-1.gateway.localhost",
+            received_at: Timestamp::from_millis(1_428_582_896_000),
+            caller,
+            error: None,
+        })
     })
+}
+
+/// Maps with one mapping.
+fn map(key: &str, expression: &str) -> Result<MappedParameters, MappingError> {
+    let mapping =
+        with_route(|route| RequestMapping::compile(&table(&[(key, expression)]), route)).unwrap();
+    with_call(None, |call| mapping.apply(call))
+}
+
+/// rest-data-plane 5.5: keys in the recorded order; nulls print nothing.
+#[test]
+fn a_template_sees_the_recorded_keys() {
+    with_call(None, |call| {
+        let keys: Vec<&str> = call.keys().collect();
+        let recorded = "resourceId, resourcePath, httpMethod, extendedRequestId, requestTime, path, \
+                        accountId, protocol, requestOverride, stage, domainPrefix, \
+                        requestTimeEpoch, requestId, identity, domainName, deploymentId, \
+                        responseOverride, apiId";
+        assert_eq!(keys.join(", "), recorded);
+        let Some(Node::Map(identity)) = call.node("identity") else { panic!() };
+        let keys: Vec<&str> = identity.iter().map(|(name, _)| &**name).collect();
+        let recorded = "cognitoIdentityPoolId, accountId, cognitoIdentityId, caller, sourceIp, \
+                        principalOrgId, accessKey, cognitoAuthenticationType, \
+                        cognitoAuthenticationProvider, userArn, userAgent, user";
+        assert_eq!(keys.join(", "), recorded);
+        assert_eq!(identity[1].1, Node::Null);
+        assert_eq!(call.node("authorizer"), Some(Node::Map(Vec::new())));
+    });
+}
+
+/// rest-data-plane 5.5 and 3.5.
+#[test]
+fn variables_of_the_caller_and_of_errors() {
+    let mut caller = CallerFacts { user: Some("me".into()), ..CallerFacts::default() };
+    caller.authorizer.insert("principalId".into(), "user|1".into());
+    caller.claims.insert("sub".into(), "s".into());
+    with_call(Some(&caller), |call| {
+        let mut call = *call;
+        call.facts.is_canary = Some(false);
+        call.error = Some(ErrorFacts {
+            message: Some("it's \"no\""),
+            response_type: "THROTTLED",
+            validation_error: "",
+        });
+        for (name, expected) in [
+            ("identity.user", Some("me")),
+            ("identity.caller", None),
+            ("authorizer.principalId", Some("user|1")),
+            ("authorizer.claims.sub", Some("s")),
+            ("authorizer.claims", None),
+            ("isCanaryRequest", Some("false")),
+            ("error.message", Some("it's \"no\"")),
+            ("error.messageString", Some(r#""it's \"no\"""#)),
+            ("error.responseType", Some("THROTTLED")),
+            ("error.validationErrorString", Some("")),
+            ("deploymentId", Some("dep123")),
+            ("resourceId", Some("res123")),
+            ("operationName", None),
+            ("identity", None),
+            ("nothing", None),
+        ] {
+            assert_eq!(call.text(name).as_deref(), expected, "{name}");
+        }
+        call.error = Some(ErrorFacts { message: None, response_type: "", validation_error: "" });
+        assert_eq!(call.text("error.message"), None);
+        assert_eq!(call.text("error.messageString").as_deref(), Some("null"));
+        assert!(call.keys().any(|key| key == "isCanaryRequest"));
+    });
 }
 
 /// The values a source gives, seen where several may stand: in the query.
@@ -117,6 +198,11 @@ fn sources_give_their_values() {
         ("context.accountId", &["000000000000"]),
         ("context.requestTime", &["09/Apr/2015:12:34:56 +0000"]),
         ("context.requestTimeEpoch", &["1428582896000"]),
+        ("context.deploymentId", &["dep123"]),
+        ("context.resourceId", &["res123"]),
+        ("context.authorizer.x", &[]),
+        ("context.identity.user", &[]),
+        ("context.operationName", &[]),
     ] {
         assert_eq!(values(expression), expected, "{expression}");
     }
@@ -166,7 +252,8 @@ fn what_cannot_be_mapped_is_refused_when_compiled() {
         "method.request.body",
         "method.request.body.$.x",
         "method.request.header.",
-        "context.authorizer.x",
+        "context.nothing",
+        "context.identity.nothing",
         "'open",
         "'",
         "text",

@@ -11,6 +11,7 @@ mod endpoint;
 mod log;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use crate::deployment::definition::{self, Limits, Unserved};
 use crate::integration::{
     CompiledIntegration, Forwarded, IntegrationError, IntegrationRequest, Integrations, trace,
 };
-use crate::mapping::context::{RouteFacts, Sources};
+use crate::mapping::context::{CallContext, PathParameters, RouteFacts};
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
 use crate::mapping::templates::RequestTemplates;
@@ -117,7 +118,9 @@ struct TestCall {
     method: Method,
     path: String,
     query: Option<String>,
-    path_parameters: IndexMap<String, String>,
+    parameter_names: Vec<String>,
+    /// Within `path`.
+    parameter_ranges: Vec<Range<usize>>,
     headers: HeaderMap,
     /// As they were sent, for the log.
     sent_headers: IndexMap<String, String>,
@@ -142,22 +145,34 @@ impl TestCall {
         // A test of ANY names no verb of its own.
         let verb = if invoke.http_method == "ANY" { "GET" } else { &invoke.http_method };
         let (headers, sent_headers) = headers(request)?;
+        let (parameter_names, parameter_ranges) =
+            path_parameters(&resource.path, path).into_iter().unzip();
         Ok(Self {
             id: Uuid::new_v4(),
             received_at: clock.now(),
             method: Method::from_bytes(verb.as_bytes()).unwrap_or(Method::GET),
             path: path.to_owned(),
             query,
-            path_parameters: path_parameters(&resource.path, path),
+            parameter_names,
+            parameter_ranges,
             headers,
             sent_headers,
             body: text("body").unwrap_or_default().to_owned(),
         })
     }
 
+    fn parameters(&self) -> PathParameters<'_> {
+        PathParameters {
+            names: &self.parameter_names,
+            path: &self.path,
+            ranges: &self.parameter_ranges,
+        }
+    }
+
     fn describe(&self, log: &mut Log) {
         log.line(format_args!("HTTP Method: {}, Resource Path: {}", self.method, self.path));
-        log.line(format_args!("Method request path: {}", log::map(&self.path_parameters)));
+        let parameters = self.parameters().iter().map(|(name, value)| (name.into(), value.into()));
+        log.line(format_args!("Method request path: {}", log::map(&parameters.collect())));
         let query: IndexMap<String, String> = query::pairs(self.query.as_deref().unwrap_or(""))
             .map(|(name, value)| {
                 (query::decode_text(name).into_owned(), query::decode_text(value).into_owned())
@@ -201,31 +216,28 @@ fn texts(request: &control::Body, name: &str) -> IndexMap<String, String> {
 
 /// The parameters of a path that fits the template. Recorded: one that does not fit still runs,
 /// with none.
-fn path_parameters(template: &str, path: &str) -> IndexMap<String, String> {
-    let mut found = IndexMap::new();
-    let trimmed = path.trim_start_matches('/');
-    let mut rest = Some(trimmed.strip_suffix('/').unwrap_or(trimmed));
+fn path_parameters(template: &str, path: &str) -> Vec<(String, Range<usize>)> {
+    let mut found = Vec::new();
+    let end = path.strip_suffix('/').unwrap_or(path).len();
+    let mut at = Some(path.len() - path.trim_start_matches('/').len());
     for part in template.trim_start_matches('/').split('/') {
-        let Some(left) = rest else { return IndexMap::new() };
-        let (segment, after) = match left.split_once('/') {
-            Some((segment, after)) => (segment, Some(after)),
-            None => (left, None),
-        };
+        let Some(start) = at else { return Vec::new() };
+        let left = path.get(start..end).unwrap_or_default();
+        let slash = left.find('/').map(|length| start + length);
+        let stop = slash.unwrap_or(end.max(start));
         let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
-        rest = after;
+        at = slash.map(|slash| slash + 1);
         match name.map(|name| (name, name.strip_suffix('+'))) {
             Some((_, Some(greedy))) => {
-                found.insert(greedy.to_owned(), left.to_owned());
-                rest = None;
+                found.push((greedy.to_owned(), start..end.max(start)));
+                at = None;
             }
-            Some((name, None)) => {
-                found.insert(name.to_owned(), segment.to_owned());
-            }
-            None if part == segment => {}
-            None => return IndexMap::new(),
+            Some((name, None)) => found.push((name.to_owned(), start..stop)),
+            None if part == path.get(start..stop).unwrap_or_default() => {}
+            None => return Vec::new(),
         }
     }
-    if rest.is_some() { IndexMap::new() } else { found }
+    if at.is_some() { Vec::new() } else { found }
 }
 
 /// A route for one call.
@@ -250,8 +262,12 @@ impl Route<'_> {
             api_id: self.api_id,
             account_id: self.account_id,
             stage: STAGE,
+            deployment_id: "",
+            resource_id: "",
             resource_path: self.resource_path,
+            operation_name: "",
             stage_variables: &self.variables,
+            is_canary: None,
         };
         let requests =
             RequestMapping::compile(&integration.request_parameters, &facts).map_err(failed)?;
@@ -260,7 +276,7 @@ impl Route<'_> {
             _ => Some(ResponseMapping::compile(&integration.responses, &facts).map_err(failed)?),
         };
         let headers = endpoint::passed_on(&call.headers);
-        let request = self.request(call, domain_name, &requests, &headers)?;
+        let request = self.request(call, facts, domain_name, &requests, &headers)?;
         let body = self.body(call)?;
         let shown = match integration.kind {
             IntegrationKind::Mock => None,
@@ -303,18 +319,22 @@ impl Route<'_> {
     fn request<'c>(
         &self,
         call: &'c TestCall,
-        domain_name: &str,
+        facts: RouteFacts<'c>,
+        domain_name: &'c str,
         mapping: &RequestMapping,
         headers: &'c HeaderMap,
     ) -> Result<IntegrationRequest<'c>, Failure> {
-        let parameter = |name: &str| call.path_parameters.get(name).map(String::as_str);
-        let sources = Sources {
+        let sources = CallContext {
+            facts,
             method: &call.method,
             headers: &call.headers,
             query: call.query.as_deref(),
-            path_parameter: &parameter,
+            path_parameters: call.parameters(),
             request_id: &call.id,
             extended_request_id: EXTENDED_ID,
+            aws_endpoint_request_id: None,
+            caller: None,
+            error: None,
             source_ip: PEER,
             path: &call.path,
             protocol: "HTTP/1.1",

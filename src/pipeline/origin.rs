@@ -9,7 +9,7 @@ use crate::deployment::snapshot::{self, Resolved};
 use crate::deployment::source::Source;
 use crate::integration::{Forwarded, IntegrationRequest, Integrations, trace};
 use crate::mapping::compression::decode_request;
-use crate::mapping::context::Sources;
+use crate::mapping::context::CallContext;
 use crate::model::quotas;
 use crate::pipeline::record::protocol;
 use crate::pipeline::refusal::{Refusal, Type};
@@ -50,8 +50,7 @@ async fn integrate(integrations: &Integrations, errand: Errand) -> Result<Reply,
     let route = resolved.route();
     let head = &call.head;
     let body = decode_request(&head.headers, body, quotas::BODY_BYTES_MAX).await?;
-    let parameter = |name: &str| resolved.parameter(&call, name);
-    let mapped = route.request_mapping.apply(&sources(&call, &parameter))?;
+    let mapped = route.request_mapping.apply(&context(&call, &resolved))?;
     let body = match &route.request_templates {
         Some(templates) => match templates.choose(&head.headers)? {
             Some(constant) => Body::from(constant.clone()),
@@ -80,21 +79,33 @@ async fn integrate(integrations: &Integrations, errand: Errand) -> Result<Reply,
 }
 
 /// What a mapping may read of the call.
-fn sources<'c>(call: &'c Call, path_parameter: &'c dyn Fn(&str) -> Option<&'c str>) -> Sources<'c> {
+pub fn context<'c>(call: &'c Call, resolved: &'c Resolved) -> CallContext<'c> {
     let head = &call.head;
-    Sources {
+    let path = head.uri.path();
+    CallContext {
+        facts: resolved.facts(),
         method: &head.method,
         headers: &head.headers,
         query: head.uri.query(),
-        path_parameter,
+        path_parameters: resolved.parameters(call),
         request_id: &call.id,
         extended_request_id: call.extended_id.as_str(),
+        aws_endpoint_request_id: None,
         source_ip: call.connection.peer.ip(),
-        path: head.uri.path(),
+        // Recorded: slashes before the stage collapse.
+        path: context_path(path),
         protocol: protocol(head.version),
         domain_name: snapshot::host(call),
         received_at: call.received_at,
+        caller: None,
+        error: None,
     }
+}
+
+/// Recorded: slashes before the stage collapse.
+fn context_path(path: &str) -> &str {
+    let first = path.len() - path.trim_start_matches('/').len();
+    path.get(first.saturating_sub(1)..).unwrap_or(path)
 }
 
 /// Sends the call through the tunnel. A region that does not know the configuration the call was
