@@ -9,9 +9,12 @@
 
 pub mod compression;
 pub mod context;
+pub mod java_regex;
+pub mod json_path;
 pub mod mock;
 pub mod parameters;
 pub mod responses;
+pub mod template;
 pub mod templates;
 #[cfg(test)]
 mod tests;
