@@ -14,6 +14,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::Method;
 use http::header::{AUTHORIZATION, HOST};
+use indexmap::IndexMap;
 
 use crate::auth::Authorizer;
 use crate::cache::key::KeyTemplate;
@@ -21,12 +22,14 @@ use crate::call::{Call, Door, ExtendedId};
 use crate::deployment::router::Router;
 use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
+use crate::mapping::content::BinaryTypes;
+use crate::mapping::context::{PathParameters, RouteFacts};
 use crate::mapping::parameters::RequestMapping;
+use crate::mapping::request::RequestSide;
 use crate::mapping::responses::ResponseMapping;
-use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
 use crate::model::quotas;
-use crate::model::rest_api::EndpointType;
+use crate::model::rest_api::{EndpointType, IntegrationKind};
 use crate::model::stage::{BasePathMapping, UnauthorizedCacheControl};
 use crate::telemetry::access_log::{self, Format};
 use crate::telemetry::metrics::StageMeter;
@@ -74,13 +77,17 @@ pub struct Stage {
     pub api_name: String,
     pub name: StageName,
     pub deployment_id: DeploymentId,
+    /// Twelve digits.
+    pub account_id: String,
+    /// None at an edge.
+    pub variables: IndexMap<String, String>,
     pub hash: PartHash,
     /// Another deployment that some of the calls go to.
     pub canary: Option<CanaryStage>,
     /// `$context.isCanaryRequest`; `None` where the stage has no canary.
     pub is_canary_request: Option<bool>,
     pub endpoint_type: EndpointType,
-    pub binary_media_types: Vec<String>,
+    pub binary: BinaryTypes,
     pub minimum_compression_size: Option<u32>,
     pub cache_headers: bool,
     pub domains: Vec<BasePathMapping>,
@@ -111,21 +118,45 @@ pub struct Route {
     pub resource_id: ResourceId,
     /// The template, `/pets/{id}`.
     pub resource_path: String,
+    /// `None`, or what the definition calls the method.
+    pub operation_name: Option<String>,
     /// Names of the path parameters, outermost first.
     pub parameter_names: Vec<String>,
     pub authorizer: Authorizer,
     pub throttle: Throttle,
     pub cache: Option<CacheRules>,
-    pub request_mapping: RequestMapping,
+    pub flow: Flow,
     pub integration: CompiledIntegration,
-    /// `None` where the integration's answer is the method's (HTTP_PROXY).
-    pub response_mapping: Option<ResponseMapping>,
-    /// `None` where the client's body is the integration's business: a proxy's, a MOCK's.
-    pub request_templates: Option<RequestTemplates>,
     /// Time the integration may take, milliseconds.
     pub timeout_ms: u32,
     /// The method's own numbers, where its settings ask for them.
     pub meter: Option<Arc<StageMeter>>,
+}
+
+/// What is done with a call before its integration is asked and after it has answered.
+#[derive(Debug)]
+pub enum Flow {
+    /// The client's request goes on, with parameters put in.
+    HttpProxy(RequestMapping),
+    /// HTTP, AWS and MOCK: only what is mapped crosses, in both directions.
+    Custom(Box<CustomFlow>),
+    /// A function gets the call as an event.
+    LambdaProxy(Box<LambdaProxyFlow>),
+}
+
+#[derive(Debug)]
+pub struct CustomFlow {
+    pub kind: IntegrationKind,
+    /// Whether the answer is a function's: then its error message chooses the response.
+    pub is_lambda: bool,
+    pub request: RequestSide,
+    pub response: ResponseMapping,
+}
+
+#[derive(Debug)]
+pub struct LambdaProxyFlow {
+    /// Without effect but for headers that may not be set.
+    pub mapping: RequestMapping,
 }
 
 /// How answers of a route are cached; absent where they are not.
@@ -376,6 +407,11 @@ fn arn_length(site: &Site, stage: &Stage, method: &Method, below: &str) -> usize
 }
 
 impl Resolved {
+    /// A call of `stage`'s only route, whatever its path. `parameters` lie within the path.
+    pub fn only_route(stage: Arc<Stage>, parameters: Vec<Range<usize>>) -> Self {
+        Self { stage, route: 0, base: 0, parameters }
+    }
+
     pub fn route(&self) -> &Route {
         &self.stage.routes[self.route]
     }
@@ -388,6 +424,26 @@ impl Resolved {
     /// The path below the stage, undecoded; begins with `/`.
     pub fn path<'c>(&self, call: &'c Call) -> &'c str {
         call.head.uri.path().get(self.base..).filter(|path| !path.is_empty()).unwrap_or("/")
+    }
+
+    /// All path parameters, undecoded.
+    pub fn parameters<'c>(&'c self, call: &'c Call) -> PathParameters<'c> {
+        PathParameters {
+            names: &self.route().parameter_names,
+            path: self.path(call),
+            ranges: &self.parameters,
+        }
+    }
+
+    /// What the route fixes of `$context`.
+    pub fn facts(&self) -> RouteFacts<'_> {
+        let route = self.route();
+        RouteFacts {
+            resource_id: route.resource_id.as_str(),
+            resource_path: &route.resource_path,
+            operation_name: route.operation_name.as_deref().unwrap_or_default(),
+            ..self.stage.facts()
+        }
     }
 
     /// A path parameter's text, undecoded.
@@ -404,6 +460,21 @@ impl Stage {
         match &self.canary {
             Some(canary) if id.draw() < canary.draws => &canary.stage,
             _ => self,
+        }
+    }
+
+    /// What the stage fixes of `$context`, for a call that means no route of it.
+    pub fn facts(&self) -> RouteFacts<'_> {
+        RouteFacts {
+            api_id: self.api.as_str(),
+            account_id: &self.account_id,
+            stage: self.name.as_str(),
+            deployment_id: self.deployment_id.as_str(),
+            resource_id: "",
+            resource_path: "",
+            operation_name: "",
+            stage_variables: &self.variables,
+            is_canary: self.is_canary_request,
         }
     }
 

@@ -1,22 +1,17 @@
 //! What answers a call that no cache could: the other enum that carries the edge/region difference.
 
 use bytes::Bytes;
-use http::HeaderName;
 use tokio::time::Instant;
 
-use crate::call::{Body, Call, RefusalReport, Reply};
+use crate::call::{Body, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, Resolved};
 use crate::deployment::source::Source;
-use crate::integration::{Forwarded, IntegrationRequest, Integrations, trace};
-use crate::mapping::compression::decode_request;
-use crate::mapping::context::Sources;
-use crate::model::quotas;
-use crate::pipeline::record::protocol;
+use crate::integration::Integrations;
+use crate::pipeline::execution_log::ExecutionLog;
+use crate::pipeline::integrate::{Passage, integrate};
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{Errand, Gateway};
 use crate::tunnel::{CallHead, Proved, ReplyHead, Scheme, Tunnel, TunnelError};
-
-const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 /// Where answers come from.
 #[derive(Debug)]
@@ -40,60 +35,13 @@ impl Origin {
     pub async fn answer(&self, gateway: &Gateway, errand: Errand) -> Result<Reply, Refusal> {
         match self {
             Origin::Region(tunnel) => ask_region(gateway, tunnel, errand).await,
-            Origin::Integration(integrations) => integrate(integrations, errand).await,
+            Origin::Integration(integrations) => {
+                let Errand { call, body, resolved, deadline, .. } = errand;
+                let (call, resolved) = (&*call, &resolved);
+                let passage = Passage { integrations, call, resolved, deadline };
+                integrate(passage, body, &mut ExecutionLog::Off).await
+            }
         }
-    }
-}
-
-async fn integrate(integrations: &Integrations, errand: Errand) -> Result<Reply, Refusal> {
-    let Errand { call, body, resolved, deadline, .. } = errand;
-    let route = resolved.route();
-    let head = &call.head;
-    let body = decode_request(&head.headers, body, quotas::BODY_BYTES_MAX).await?;
-    let parameter = |name: &str| resolved.parameter(&call, name);
-    let mapped = route.request_mapping.apply(&sources(&call, &parameter))?;
-    let body = match &route.request_templates {
-        Some(templates) => match templates.choose(&head.headers)? {
-            Some(constant) => Body::from(constant.clone()),
-            None => body,
-        },
-        None => body,
-    };
-    let connection = &call.connection;
-    let request = IntegrationRequest {
-        method: &head.method,
-        query: head.uri.query(),
-        headers: &head.headers,
-        mapped,
-        peer: connection.peer.ip(),
-        forwarded: Forwarded {
-            proto: if connection.tls_version.is_empty() { "http" } else { "https" },
-            port: connection.local.port(),
-        },
-        trace_id: trace::extend(head.headers.get(TRACE_ID), call.received_at),
-    };
-    let reply = integrations.answer(&request, body, &route.integration, deadline).await?;
-    match &route.response_mapping {
-        Some(mapping) => Ok(mapping.apply(reply, &head.headers)?),
-        None => Ok(reply),
-    }
-}
-
-/// What a mapping may read of the call.
-fn sources<'c>(call: &'c Call, path_parameter: &'c dyn Fn(&str) -> Option<&'c str>) -> Sources<'c> {
-    let head = &call.head;
-    Sources {
-        method: &head.method,
-        headers: &head.headers,
-        query: head.uri.query(),
-        path_parameter,
-        request_id: &call.id,
-        extended_request_id: call.extended_id.as_str(),
-        source_ip: call.connection.peer.ip(),
-        path: head.uri.path(),
-        protocol: protocol(head.version),
-        domain_name: snapshot::host(call),
-        received_at: call.received_at,
     }
 }
 
