@@ -110,8 +110,24 @@ fn splits() {
 #[test]
 fn what_java_refuses_or_we_cannot_say() {
     let patterns = [
-        "*a", "a**", "(", ")", "[", "[a", "a{", "a{x}", r"\", r"\y", "(?<1>a)", r"\p{InGreek}", r"\X",
-        "[z-a]", r"\uD83D", "(?z)", "a{99999999}", "(a{900}){900}",
+        "*a",
+        "a**",
+        "(",
+        ")",
+        "[",
+        "[a",
+        "a{",
+        "a{x}",
+        r"\",
+        r"\y",
+        "(?<1>a)",
+        r"\p{InGreek}",
+        r"\X",
+        "[z-a]",
+        r"\uD83D",
+        "(?z)",
+        "a{99999999}",
+        "(a{900}){900}",
     ];
     for pattern in patterns {
         assert!(JavaRegex::compile(pattern).is_err(), "{pattern}");
@@ -124,10 +140,7 @@ fn what_java_refuses_or_we_cannot_say() {
 fn backtracking_ends() {
     let regex = JavaRegex::compile(r"(?:(a+)+\1)+b").unwrap();
     let text = "a".repeat(60);
-    assert_eq!(
-        regex.is_full_match(&text),
-        Err(RegexError::TooManySteps { limit: STEPS_BACK_MAX }),
-    );
+    assert_eq!(regex.is_full_match(&text), Err(RegexError::TooManySteps { limit: STEPS_BACK_MAX }),);
 }
 
 proptest! {

@@ -69,7 +69,8 @@ fn paths() {
 
 #[test]
 fn texts_that_are_no_paths() {
-    for text in ["", "$.", "$[", "$['a", "$.a[?(@.x ==)]", "$.a b", "$[?]", "$.f(1)", "$.a.nope()"] {
+    for text in ["", "$.", "$[", "$['a", "$.a[?(@.x ==)]", "$.a b", "$[?]", "$.f(1)", "$.a.nope()"]
+    {
         assert!(JsonPath::compile(text).is_err(), "{text}");
     }
     assert!(JsonPath::compile(&format!("$[?({})]", "(".repeat(10_000))).is_err());
@@ -77,7 +78,9 @@ fn texts_that_are_no_paths() {
 
 #[test]
 fn documents() {
-    for text in ["", "{", "[1,]", "{\"a\":1,}", "01", "1.", "nul", "\"\n\"", "{} x", "'a'", "\u{feff}{}"] {
+    for text in
+        ["", "{", "[1,]", "{\"a\":1,}", "01", "1.", "nul", "\"\n\"", "{} x", "'a'", "\u{feff}{}"]
+    {
         assert!(Document::parse(text).is_none(), "{text}");
     }
     assert!(Document::parse(&"[".repeat(100_000)).is_none());
