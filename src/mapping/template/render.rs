@@ -562,7 +562,7 @@ pub(super) fn place(index: i32, length: usize) -> Result<usize, RenderError> {
         Ok(at) => at,
         Err(_) => {
             let back = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
-            length.checked_sub(back).ok_or(out.clone())?
+            length.checked_sub(back).ok_or_else(|| out.clone())?
         }
     };
     if at < length { Ok(at) } else { Err(out) }
