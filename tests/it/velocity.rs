@@ -224,7 +224,7 @@ impl Draw {
         match self.random.random_range(0..6) {
             0 => {
                 let operator = self.one(&["+", "*", "/", "%", " - "]);
-                format!("{} {operator} {}", self.expression(depth - 1), self.operand())
+                format!("{} {operator} {}", self.operand(), self.operand())
             }
             1 => format!("({})", self.expression(depth - 1)),
             2 => self.condition(depth - 1),
