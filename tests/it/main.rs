@@ -27,4 +27,5 @@ mod store_place;
 mod template;
 mod templates;
 mod tour;
+mod velocity;
 mod world;
