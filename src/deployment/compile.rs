@@ -13,10 +13,13 @@ use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
 use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
+use crate::mapping::gateway_responses::GatewayResponses;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
+use crate::mapping::schema::{Models, SchemaError};
 use crate::mapping::templates::RequestTemplates;
-use crate::model::rest_api::{IntegrationKind, Method, Resource};
+use crate::mapping::validation::RequestValidation;
+use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
 use crate::model::stage::{MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
 use crate::telemetry::metrics::Metrics;
@@ -34,8 +37,37 @@ pub enum DeploymentError {
     AccessLog(#[from] AccessLogError),
     #[error("{method} {path}: cache key: {source}")]
     CacheKey { method: String, path: String, source: KeyError },
+    #[error("model {name}: {source}")]
+    Model { name: String, source: SchemaError },
+    #[error("gateway response {place}: {source}")]
+    GatewayResponse { place: String, source: CompileError },
     #[error("part: {0}")]
     Part(#[from] PartError),
+}
+
+impl DeploymentError {
+    /// One is enough here: who points a stage at a deployment is told of all of them.
+    fn first_model(failed: Vec<(String, SchemaError)>) -> Self {
+        let first = failed.into_iter().next();
+        let (name, source) =
+            first.unwrap_or_else(|| (String::new(), SchemaError::Unknown(String::new())));
+        Self::Model { name, source }
+    }
+
+    fn first_gateway_response(failed: Vec<(String, CompileError)>) -> Self {
+        let first = failed.into_iter().next();
+        let (place, source) =
+            first.unwrap_or_else(|| (String::new(), CompileError::BadKey { key: String::new() }));
+        Self::GatewayResponse { place, source }
+    }
+}
+
+/// The models by which methods of the API validate bodies.
+pub(super) fn models(api: &RestApi) -> Result<Models, Vec<(String, SchemaError)>> {
+    let methods = api.resources.iter().flat_map(|resource| &resource.methods);
+    let bodies = methods.filter_map(|method| method.validation.as_ref()?.body.as_ref());
+    let names = bodies.flat_map(|body| body.values()).map(String::as_str);
+    Models::compile(api.id.as_str(), &api.models, names)
 }
 
 /// What compiling needs beside the model.
@@ -62,10 +94,11 @@ impl Compiler {
         let StageDeployment { api, stage, .. } = deployment;
         let mut router = Router::new();
         let mut routes = Vec::new();
+        let models = models(api).map_err(DeploymentError::first_model)?;
         for resource in &api.resources {
             for method in &resource.methods {
                 router.insert(&resource.path, &method.http_method, routes.len())?;
-                routes.push(self.route(deployment, resource, method)?);
+                routes.push(self.route(deployment, resource, method, &models)?);
             }
         }
         let access_log = match &stage.access_log {
@@ -75,7 +108,12 @@ impl Compiler {
             }),
             None => None,
         };
+        let gateway_responses = GatewayResponses::compile(&api.gateway_responses)
+            .map_err(DeploymentError::first_gateway_response)?;
+        let is_logged = access_log.as_ref().is_some_and(|log| log.format.wants().validation_error);
         Ok(Stage {
+            tells_validation_errors: is_logged || gateway_responses.show_validation_errors(),
+            gateway_responses,
             api: api.id.clone(),
             api_name: api.name.clone(),
             name: stage.name.clone(),
@@ -101,6 +139,7 @@ impl Compiler {
         deployment: &StageDeployment,
         resource: &Resource,
         method: &Method,
+        models: &Models,
     ) -> Result<Route, DeploymentError> {
         let settings = settings(deployment, resource, method);
         let facts = RouteFacts {
@@ -142,6 +181,7 @@ impl Compiler {
             parameter_names: parameter_names(&resource.path),
             authorizer: Authorizer::None,
             throttle: Throttle::from(settings),
+            validation: RequestValidation::compile(method, models),
             cache: cache_rules(deployment, resource, method, settings).map_err(|source| {
                 DeploymentError::CacheKey {
                     method: method.http_method.clone(),

@@ -20,9 +20,11 @@ use std::fmt;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::deployment::compile;
 use crate::deployment::router::Router;
 use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
+use crate::mapping::gateway_responses::GatewayResponses;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
 use crate::mapping::templates::RequestTemplates;
@@ -87,7 +89,7 @@ pub fn stage_deployment(
 ) -> Result<StageDeployment, Vec<Unserved>> {
     let mut found = Findings::default();
     let rest_api = definition.get("restApi").unwrap_or(&Value::Null);
-    refuse_of_api(definition, rest_api, &mut found);
+    refuse_of_api(rest_api, &mut found);
     let mut api = RestApi {
         id: ApiId::new(text(rest_api, "id").unwrap_or_default()),
         name: text(rest_api, "name").unwrap_or_default().to_owned(),
@@ -186,7 +188,7 @@ impl Findings {
 }
 
 /// What holds for the whole API.
-fn refuse_of_api(definition: &Value, api: &Value, found: &mut Findings) {
+fn refuse_of_api(api: &Value, found: &mut Findings) {
     if text(api, "policy").is_some_and(|policy| !policy.trim().is_empty()) {
         found.unbuilt("restApi policy", "a resource policy");
     }
@@ -198,10 +200,6 @@ fn refuse_of_api(definition: &Value, api: &Value, found: &mut Findings) {
     }
     if text(api, "endpointAccessMode").is_some_and(|mode| mode != "BASIC") {
         found.unbuilt("restApi endpointAccessMode", "an access mode other than BASIC");
-    }
-    for response in entries(definition.get("gatewayResponses")) {
-        let kind = text(response, "responseType").unwrap_or("?");
-        found.unbuilt(format!("gatewayResponses {kind}"), "a gateway response of one's own");
     }
 }
 
@@ -244,7 +242,7 @@ fn resources(definition: &Value, limits: &Limits, found: &mut Findings) -> Vec<R
         for (verb, body) in bodies.into_iter().flatten() {
             let place = format!("{path} {verb}");
             refuse_access_rules(body, &place, found);
-            refuse_validation(definition, body, &place, found);
+            refuse_unknown_validator(definition, body, &place, found);
             methods.extend(typed_method(definition, body, verb, &place, limits, found));
         }
         if !methods.is_empty() {
@@ -268,7 +266,17 @@ fn refuse_access_rules(method: &Value, place: &str, found: &mut Findings) {
     }
 }
 
-/// A validator that validates something. Models bind nobody without one.
+/// To leave a validator out that is not there would let everything in.
+fn refuse_unknown_validator(definition: &Value, method: &Value, place: &str, found: &mut Findings) {
+    let Some(id) = text(method, "requestValidatorId").filter(|id| !id.is_empty()) else { return };
+    let mut validators = entries(definition.get("requestValidators"));
+    if !validators.any(|known| text(known, "id") == Some(id)) {
+        let what = format!("there is no request validator `{id}`");
+        found.add(format!("{place} requestValidatorId"), what, None);
+    }
+}
+
+/// A validator that validates something, in a test call: those go round the door.
 fn refuse_validation(definition: &Value, method: &Value, place: &str, found: &mut Findings) {
     let Some(id) = text(method, "requestValidatorId").filter(|id| !id.is_empty()) else { return };
     let mut validators = entries(definition.get("requestValidators"));
@@ -276,7 +284,7 @@ fn refuse_validation(definition: &Value, method: &Value, place: &str, found: &mu
         is_true(known, "validateRequestBody") || is_true(known, "validateRequestParameters")
     });
     if validates {
-        found.unbuilt(format!("{place} requestValidatorId"), "request validation");
+        found.unbuilt(format!("{place} requestValidatorId"), "request validation of a test call");
     }
 }
 
@@ -360,6 +368,13 @@ fn gateway_responses(
 /// Tries what the compiler will do, so that nothing is left to fail when the stage is published.
 fn compiles(deployment: &StageDeployment, found: &mut Findings) {
     let StageDeployment { api, stage, .. } = deployment;
+    for (name, err) in compile::models(api).err().into_iter().flatten() {
+        found.add(format!("models {name}"), err.to_string(), None);
+    }
+    let responses = GatewayResponses::compile(&api.gateway_responses);
+    for (place, err) in responses.err().into_iter().flatten() {
+        found.add(format!("gatewayResponses {place}"), err.to_string(), None);
+    }
     let mut router = Router::new();
     for resource in &api.resources {
         for method in &resource.methods {

@@ -9,10 +9,15 @@
 
 pub mod compression;
 pub mod context;
+pub mod gateway_responses;
 pub mod mock;
 pub mod parameters;
 pub mod responses;
+pub mod schema;
+mod schema_weight;
 pub mod templates;
+pub mod validation;
+mod validation_errors;
 #[cfg(test)]
 mod tests;
 

@@ -9,7 +9,7 @@ use crate::deployment::snapshot::{self, Resolved};
 use crate::deployment::source::Source;
 use crate::integration::{Forwarded, IntegrationRequest, Integrations, trace};
 use crate::mapping::compression::decode_request;
-use crate::mapping::context::CallContext;
+use crate::mapping::context::{CallContext, PathParameters, RouteFacts};
 use crate::model::quotas;
 use crate::pipeline::record::protocol;
 use crate::pipeline::refusal::{Refusal, Type};
@@ -80,14 +80,20 @@ async fn integrate(integrations: &Integrations, errand: Errand) -> Result<Reply,
 
 /// What a mapping may read of the call.
 pub fn context<'c>(call: &'c Call, resolved: &'c Resolved) -> CallContext<'c> {
+    let path_parameters = resolved.parameters(call);
+    CallContext { path_parameters, ..context_of(call, resolved.facts()) }
+}
+
+/// The same for a call that means no route, but a stage.
+pub fn context_of<'c>(call: &'c Call, facts: RouteFacts<'c>) -> CallContext<'c> {
     let head = &call.head;
     let path = head.uri.path();
     CallContext {
-        facts: resolved.facts(),
+        facts,
         method: &head.method,
         headers: &head.headers,
         query: head.uri.query(),
-        path_parameters: resolved.parameters(call),
+        path_parameters: PathParameters::default(),
         request_id: &call.id,
         extended_request_id: call.extended_id.as_str(),
         aws_endpoint_request_id: None,
@@ -193,6 +199,7 @@ fn reply(head: ReplyHead, body: Body) -> Reply {
         refusal: head.refusal.map(|refusal| RefusalReport {
             response_type: refusal.response_type.into(),
             message: refusal.message.into(),
+            validation_error: None,
             cause: None,
         }),
         cache: head.cache,

@@ -96,6 +96,7 @@ fn every_variable_prints_its_value() {
     let refusal = RefusalReport {
         response_type: "THROTTLED".into(),
         message: "Too \"many\"".into(),
+        validation_error: Some("[object (\"id\")]".into()),
         cause: None,
     };
     let identity = Identity {
@@ -150,6 +151,7 @@ fn every_variable_prints_its_value() {
         ("error.message", "Too \\\"many\\\""),
         ("error.messageString", "\"Too \\\"many\\\"\""),
         ("error.responseType", "THROTTLED"),
+        ("error.validationErrorString", "[object (\\\"id\\\")]"),
     ] {
         assert_eq!(value(&format!("$context.{name}"), &record), expected, "{name}");
     }
