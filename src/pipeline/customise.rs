@@ -13,7 +13,7 @@ use http::header::CONTENT_TYPE;
 
 use crate::call::{Body, Call, Reply};
 use crate::mapping::context::{CallContext, ErrorFacts};
-use crate::pipeline::origin;
+use crate::pipeline::integrate;
 use crate::pipeline::record::Meant;
 
 /// The reply as the author of the API wants it, if it is the gateway's own.
@@ -25,8 +25,8 @@ pub(super) fn customise(call: &Call, meant: &Meant, mut reply: Reply) -> Reply {
     let entry = stage.gateway_responses.of(&report.response_type, reply.status);
     let Some(entry) = entry else { return reply };
     let context = match meant.route() {
-        Some(resolved) => origin::context(call, resolved),
-        None => origin::context_of(call, stage.facts()),
+        Some(resolved) => integrate::context(call, resolved),
+        None => integrate::context_of(call, stage.facts()),
     };
     let made = entry.make(&CallContext {
         error: Some(ErrorFacts {
