@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::model::rest_api::{IntegrationResponse, Passthrough};
+use crate::model::rest_api::{IntegrationKind, IntegrationResponse, Passthrough};
 use crate::model::stage::MethodSettings;
 
 fn object(value: Value) -> Body {
