@@ -131,7 +131,8 @@ pub fn only_route(
     }
     let meter = Metrics::new().stage(&deployment.api.id, &deployment.stage.name);
     let parts = Parts { meter, access_log: None, routes, router: Router::new() };
-    assemble(deployment, account_id, PartHash::default(), parts)
+    let stage = assemble(deployment, account_id, PartHash::default(), parts)?;
+    Ok(Stage { tells_validation_errors: true, ..stage })
 }
 
 /// What of a stage is made and not copied.

@@ -100,7 +100,7 @@ pub fn stage_deployment(
         resources: resources(definition, limits, &mut found),
         ..RestApi::default()
     };
-    api.models = models(definition, &api);
+    api.models = models(definition, &api.resources);
     api.gateway_responses = gateway_responses(definition, &mut found);
     let stage = settings::stage(stage, &api, &mut found);
     let deployment = StageDeployment {
@@ -134,7 +134,7 @@ pub fn method(
     };
     let path = text(resource, "path").unwrap_or_default();
     let place = format!("{path} {http_method}");
-    refuse_validation(definition, body, &place, &mut found);
+    refuse_unknown_validator(definition, body, &place, &mut found);
     let method = typed_method(definition, body, http_method, &place, limits, &mut found);
     let resource =
         Resource { id: ResourceId::new(resource_id), path: path.to_owned(), methods: Vec::new() };
@@ -277,18 +277,6 @@ fn refuse_unknown_validator(definition: &Value, method: &Value, place: &str, fou
     }
 }
 
-/// A validator that validates something, in a test call: those go round the door.
-fn refuse_validation(definition: &Value, method: &Value, place: &str, found: &mut Findings) {
-    let Some(id) = text(method, "requestValidatorId").filter(|id| !id.is_empty()) else { return };
-    let mut validators = entries(definition.get("requestValidators"));
-    let validates = validators.find(|known| text(known, "id") == Some(id)).is_none_or(|known| {
-        is_true(known, "validateRequestBody") || is_true(known, "validateRequestParameters")
-    });
-    if validates {
-        found.unbuilt(format!("{place} requestValidatorId"), "request validation of a test call");
-    }
-}
-
 fn typed_method(
     definition: &Value,
     body: &Value,
@@ -336,9 +324,9 @@ fn response_statuses(method: &Value) -> Vec<u16> {
     responses.filter_map(|(code, _)| code.parse().ok()).collect()
 }
 
-/// All models, where a method validates bodies by one.
-fn models(definition: &Value, api: &RestApi) -> IndexMap<String, String> {
-    let mut methods = api.resources.iter().flat_map(|resource| &resource.methods);
+/// All models, where one of these methods validates bodies by one: name → schema.
+pub fn models(definition: &Value, resources: &[Resource]) -> IndexMap<String, String> {
+    let mut methods = resources.iter().flat_map(|resource| &resource.methods);
     let validates = |method: &Method| method.validation.as_ref().is_some_and(|v| v.body.is_some());
     if !methods.any(validates) {
         return IndexMap::new();

@@ -28,7 +28,7 @@ fn on_a_call<T>(
     }
     let names = ["id".to_owned()];
     let (method, id) = (Method::POST, Uuid::nil());
-    let ranges = [6..7];
+    let id_range = 6..7;
     run(&CallContext {
         facts: RouteFacts {
             api_id: "a1b2c3d4e5",
@@ -44,7 +44,11 @@ fn on_a_call<T>(
         method: &method,
         headers: &headers,
         query: Some("q=a%20b"),
-        path_parameters: PathParameters { names: &names, path: "/pets/7", ranges: &ranges },
+        path_parameters: PathParameters {
+            names: &names,
+            path: "/pets/7",
+            ranges: std::slice::from_ref(&id_range),
+        },
         request_id: &id,
         extended_request_id: "cXNV7F7iPHcFoDA=",
         aws_endpoint_request_id: None,

@@ -43,9 +43,9 @@ fn missing(
 ) -> Option<String> {
     let names = ["issuer".to_owned()];
     let path = issuer.unwrap_or_default();
-    let ranges = [0..path.len()];
+    let range = 0..path.len();
     let path = match issuer {
-        Some(_) => PathParameters { names: &names, path, ranges: &ranges },
+        Some(_) => PathParameters { names: &names, path, ranges: std::slice::from_ref(&range) },
         None => PathParameters::default(),
     };
     validation.missing(&Parameters { headers: &headers(sent), query, path, host: "h.test" })

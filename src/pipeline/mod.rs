@@ -35,7 +35,7 @@ pub mod integrate;
 pub mod origin;
 pub mod record;
 pub mod refusal;
-mod validate;
+pub mod validate;
 
 pub use origin::Origin;
 use record::Meant;

@@ -57,7 +57,7 @@ fn every_type_has_its_bytes() {
         // What is said of a message elsewhere is what the body says.
         if error_type.is_some() {
             let said: serde_json::Value = serde_json::from_str(body).unwrap();
-            let said = said.get("message").or(said.get("Message")).unwrap().as_str();
+            let said = said.get("message").or_else(|| said.get("Message")).unwrap().as_str();
             assert_eq!(said.unwrap_or_default(), report.message, "{name}");
         } else {
             assert_eq!(body, report.message);

@@ -24,6 +24,15 @@ use crate::pipeline::refusal::{self, Refusal, Type};
 /// takes as long as a thousand other calls.
 const BYTES_AT_ONCE: usize = 64 * 1024;
 
+/// The whole of it, for a call whose body is there: a test call's.
+///
+/// # Errors
+/// The refusal the caller gets.
+pub async fn request(call: &Call, sent: Body, resolved: &Resolved) -> Result<Body, Refusal> {
+    head(call, &sent, resolved)?;
+    body(call, sent, resolved).await
+}
+
 /// What can be told before a body is read: whether parameters are missing, and, where there is no
 /// body, whether the method does without.
 pub(super) fn head(call: &Call, body: &Body, resolved: &Resolved) -> Result<(), Refusal> {
