@@ -116,8 +116,10 @@ pub struct IntegrationReport {
 pub struct RefusalReport {
     /// `$context.error.responseType`.
     pub response_type: Cow<'static, str>,
-    /// `$context.error.message`.
+    /// `$context.error.message`; empty where AWS's is `null`.
     pub message: Cow<'static, str>,
+    /// `$context.error.validationErrorString`: what is wrong with the client's body.
+    pub validation_error: Option<Arc<str>>,
     /// For the log only; never shown to the caller.
     pub cause: Option<Arc<str>>,
 }

@@ -25,7 +25,7 @@ use tidegate::limits::Limits;
 use tidegate::listener::{Answer, Handler};
 use tidegate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
 use tidegate::model::rest_api::{
-    EndpointType, Integration, IntegrationKind, Method, Resource, RestApi,
+    EndpointType, Integration, IntegrationKind, Method, Resource, RestApi, Validation,
 };
 use tidegate::model::stage::{
     AccessLogSettings, BasePathMapping, MethodSettings, Stage, StageDeployment,
@@ -118,6 +118,24 @@ impl World {
         response.into_body().collect().await.unwrap().to_bytes()
     }
 
+    /// Sends a small JSON document and reads the answer to its end.
+    pub(crate) async fn tell(&self, path: &str) -> Bytes {
+        const BODY: &[u8] = br#"{"id":4711,"name":"Rex","kind":"dog","tags":["a","b","c"]}"#;
+        let request = Request::post(path)
+            .header("host", HOST)
+            .header("user-agent", "bench/1")
+            .header("content-type", "application/json")
+            .header("x-tenant", "t1")
+            .body(Body::Full(Bytes::from_static(BODY)))
+            .unwrap();
+        let response = match self.clients.handle(Arc::clone(&self.connection), request) {
+            Answer::Now(response) => response,
+            Answer::Later(response) => response.await,
+        };
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body().collect().await.unwrap().to_bytes()
+    }
+
     pub(crate) fn call(&self, path: &str) -> Call {
         Call {
             id: Uuid::from_u128(1),
@@ -150,6 +168,7 @@ fn deployment(backend: SocketAddr, routes: usize) -> StageDeployment {
         resource("/c/{proxy+}", "GET", proxy("c")),
         resource("/p/{proxy+}", "ANY", proxy("p")),
     ];
+    resources.push(validated(proxy("p")));
     resources.extend((0..routes).map(|n| resource(&format!("/r/{n}/{{id}}"), "GET", constant())));
     StageDeployment {
         deployment_id: DeploymentId::new("d1"),
@@ -160,6 +179,7 @@ fn deployment(backend: SocketAddr, routes: usize) -> StageDeployment {
             binary_media_types: Vec::new(),
             minimum_compression_size: None,
             resources,
+            models: IndexMap::from([("Pet".to_owned(), PET.to_owned())]),
             ..RestApi::default()
         },
         stage: Stage {
@@ -182,6 +202,27 @@ fn deployment(backend: SocketAddr, routes: usize) -> StageDeployment {
         }],
         ..StageDeployment::default()
     }
+}
+
+/// The model of what `World::tell` sends.
+const PET: &str = r#"{"type":"object","required":["id","name"],"properties":{
+    "id":{"type":"integer","minimum":1},"name":{"type":"string","maxLength":100},
+    "kind":{"enum":["dog","cat"]},"tags":{"type":"array","items":{"type":"string"}}}}"#;
+
+/// `/v/{proxy+}`: as `/p/{proxy+}`, with a required parameter, a model and two mapped headers.
+fn validated(mut integration: Integration) -> Resource {
+    for (name, source) in [("x-a", "method.request.header.x-tenant"), ("x-b", "context.stage")] {
+        let target = format!("integration.request.header.{name}");
+        integration.request_parameters.insert(target, source.to_owned());
+    }
+    let mut resource = resource("/v/{proxy+}", "ANY", integration);
+    for method in &mut resource.methods {
+        let required = "method.request.header.x-tenant".to_owned();
+        method.request_parameters = IndexMap::from([(required, true)]);
+        let models = IndexMap::from([("application/json".to_owned(), "Pet".to_owned())]);
+        method.validation = Some(Validation { parameters: true, body: Some(models) });
+    }
+    resource
 }
 
 fn resource(path: &str, verb: &str, integration: Integration) -> Resource {

@@ -47,6 +47,22 @@ fn miss(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| runtime.block_on(world.ask(black_box("/p/1k/miss"))));
 }
 
+/// A body of 58 bytes passed through, to compare `validated` with.
+#[divan::bench]
+fn told(bencher: Bencher<'_, '_>) {
+    let runtime = runtime();
+    let world = World::new(&runtime, 0);
+    bencher.bench_local(|| runtime.block_on(world.tell(black_box("/p/1k/told"))));
+}
+
+/// The same with a required parameter, a model and two mapped headers.
+#[divan::bench]
+fn validated(bencher: Bencher<'_, '_>) {
+    let runtime = runtime();
+    let world = World::new(&runtime, 0);
+    bencher.bench_local(|| runtime.block_on(world.tell(black_box("/v/1k/told"))));
+}
+
 /// Host, stage and route of a call, from 10 routes to AWS's most and beyond.
 #[divan::bench(args = [10, 1_000, 10_000])]
 fn resolve(bencher: Bencher<'_, '_>, routes: usize) {

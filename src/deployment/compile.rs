@@ -20,10 +20,13 @@ use crate::limits::Throttle;
 use crate::mapping::CompileError;
 use crate::mapping::content::BinaryTypes;
 use crate::mapping::context::RouteFacts;
+use crate::mapping::gateway_responses::GatewayResponses;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::request::RequestSide;
 use crate::mapping::responses::ResponseMapping;
-use crate::model::rest_api::{IntegrationKind, Method, Resource};
+use crate::mapping::schema::{Models, SchemaError};
+use crate::mapping::validation::RequestValidation;
+use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
 use crate::model::stage::{Canary, MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
 use crate::telemetry::metrics::{MethodKey, Metrics, StageMeter};
@@ -41,8 +44,37 @@ pub enum DeploymentError {
     AccessLog(#[from] AccessLogError),
     #[error("{method} {path}: cache key: {source}")]
     CacheKey { method: String, path: String, source: KeyError },
+    #[error("model {name}: {source}")]
+    Model { name: String, source: SchemaError },
+    #[error("gateway response {place}: {source}")]
+    GatewayResponse { place: String, source: CompileError },
     #[error("part: {0}")]
     Part(#[from] PartError),
+}
+
+impl DeploymentError {
+    /// One is enough here: who points a stage at a deployment is told of all of them.
+    fn first_model(failed: Vec<(String, SchemaError)>) -> Self {
+        let first = failed.into_iter().next();
+        let (name, source) =
+            first.unwrap_or_else(|| (String::new(), SchemaError::Unknown(String::new())));
+        Self::Model { name, source }
+    }
+
+    fn first_gateway_response(failed: Vec<(String, CompileError)>) -> Self {
+        let first = failed.into_iter().next();
+        let (place, source) =
+            first.unwrap_or_else(|| (String::new(), CompileError::BadKey { key: String::new() }));
+        Self::GatewayResponse { place, source }
+    }
+}
+
+/// The models by which methods of the API validate bodies.
+pub(super) fn models(api: &RestApi) -> Result<Models, Vec<(String, SchemaError)>> {
+    let methods = api.resources.iter().flat_map(|resource| &resource.methods);
+    let bodies = methods.filter_map(|method| method.validation.as_ref()?.body.as_ref());
+    let names = bodies.flat_map(|body| body.values()).map(String::as_str);
+    Models::compile(api.id.as_str(), &api.models, names)
 }
 
 /// What compiling needs beside the model.
@@ -88,10 +120,12 @@ impl Compiler {
         let StageDeployment { api, stage, .. } = deployment;
         let mut router = Router::new();
         let mut routes = Vec::new();
+        let models = models(api).map_err(DeploymentError::first_model)?;
+        let account_id = self.site.account_id.as_str();
         for resource in &api.resources {
             for method in &resource.methods {
                 router.insert(&resource.path, &method.http_method, routes.len())?;
-                routes.push(self.route(deployment, resource, method, half)?);
+                routes.push(self.route(deployment, resource, method, &models, half)?);
             }
         }
         let access_log = match &stage.access_log {
@@ -103,7 +137,7 @@ impl Compiler {
         };
         let meter = self.metrics.stage(&api.id, &stage.name);
         let parts = Parts { meter, access_log, routes, router };
-        let mut compiled = assemble(deployment, &self.site.account_id, hash, parts);
+        let mut compiled = assemble(deployment, account_id, hash, parts)?;
         compiled.is_canary_request = half.is_canary;
         Ok(compiled)
     }
@@ -113,10 +147,12 @@ impl Compiler {
         deployment: &StageDeployment,
         resource: &Resource,
         method: &Method,
+        models: &Models,
         half: Half,
     ) -> Result<Route, DeploymentError> {
         let settings = settings(deployment, resource, method);
-        let mut route = route(deployment, &self.site.account_id, resource, method, half)?;
+        let account_id = &self.site.account_id;
+        let mut route = route(deployment, account_id, resource, method, models, half)?;
         route.meter = settings.metrics.then(|| {
             self.metrics.method(MethodKey {
                 api: deployment.api.id.clone(),
@@ -143,15 +179,17 @@ pub fn only_route(
     deployment: &StageDeployment,
     account_id: &str,
 ) -> Result<Stage, DeploymentError> {
+    let models = models(&deployment.api).map_err(DeploymentError::first_model)?;
     let mut routes = Vec::new();
     for resource in &deployment.api.resources {
         for method in &resource.methods {
-            routes.push(route(deployment, account_id, resource, method, Half::default())?);
+            routes.push(route(deployment, account_id, resource, method, &models, Half::default())?);
         }
     }
     let meter = Metrics::new().stage(&deployment.api.id, &deployment.stage.name);
     let parts = Parts { meter, access_log: None, routes, router: Router::new() };
-    Ok(assemble(deployment, account_id, PartHash::default(), parts))
+    let stage = assemble(deployment, account_id, PartHash::default(), parts)?;
+    Ok(Stage { tells_validation_errors: true, ..stage })
 }
 
 /// What of a stage is made and not copied.
@@ -162,10 +200,20 @@ struct Parts {
     router: Router<usize>,
 }
 
-fn assemble(deployment: &StageDeployment, account_id: &str, hash: PartHash, parts: Parts) -> Stage {
+fn assemble(
+    deployment: &StageDeployment,
+    account_id: &str,
+    hash: PartHash,
+    parts: Parts,
+) -> Result<Stage, DeploymentError> {
     let StageDeployment { api, stage, .. } = deployment;
     let Parts { meter, access_log, routes, router } = parts;
-    Stage {
+    let gateway_responses = GatewayResponses::compile(&api.gateway_responses)
+        .map_err(DeploymentError::first_gateway_response)?;
+    let is_logged = access_log.as_ref().is_some_and(|log| log.format.wants().validation_error);
+    Ok(Stage {
+        tells_validation_errors: is_logged || gateway_responses.show_validation_errors(),
+        gateway_responses,
         api: api.id.clone(),
         api_name: api.name.clone(),
         name: stage.name.clone(),
@@ -184,7 +232,7 @@ fn assemble(deployment: &StageDeployment, account_id: &str, hash: PartHash, part
         access_log,
         routes,
         router,
-    }
+    })
 }
 
 fn route(
@@ -192,6 +240,7 @@ fn route(
     account_id: &str,
     resource: &Resource,
     method: &Method,
+    models: &Models,
     half: Half,
 ) -> Result<Route, DeploymentError> {
     let settings = settings(deployment, resource, method);
@@ -220,6 +269,7 @@ fn route(
         parameter_names: parameter_names(&resource.path),
         authorizer: Authorizer::None,
         throttle: Throttle::from(settings),
+        validation: RequestValidation::compile(method, models),
         cache: cache_rules(deployment, resource, method, settings, half.has_own_cache).map_err(
             |source| DeploymentError::CacheKey {
                 method: method.http_method.clone(),

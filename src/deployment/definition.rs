@@ -24,6 +24,7 @@ use crate::deployment::compile::{self, of_canary};
 use crate::deployment::router::Router;
 use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
+use crate::mapping::gateway_responses::GatewayResponses;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::responses::ResponseMapping;
 use crate::mapping::templates::RequestTemplates;
@@ -137,7 +138,7 @@ pub fn add_canary(
 
 fn rest_api(definition: &Value, limits: &Limits, found: &mut Findings) -> RestApi {
     let rest_api = definition.get("restApi").unwrap_or(&Value::Null);
-    refuse_of_api(definition, rest_api, found);
+    refuse_of_api(rest_api, found);
     let mut api = RestApi {
         id: ApiId::new(text(rest_api, "id").unwrap_or_default()),
         name: text(rest_api, "name").unwrap_or_default().to_owned(),
@@ -147,7 +148,7 @@ fn rest_api(definition: &Value, limits: &Limits, found: &mut Findings) -> RestAp
         resources: resources(definition, limits, found),
         ..RestApi::default()
     };
-    api.models = models(definition, &api);
+    api.models = models(definition, &api.resources);
     api.gateway_responses = gateway_responses(definition, found);
     api
 }
@@ -172,7 +173,7 @@ pub fn method(
     };
     let path = text(resource, "path").unwrap_or_default();
     let place = format!("{path} {http_method}");
-    refuse_validation(definition, body, &place, &mut found);
+    refuse_unknown_validator(definition, body, &place, &mut found);
     let method = typed_method(definition, body, http_method, &place, limits, &mut found);
     let resource =
         Resource { id: ResourceId::new(resource_id), path: path.to_owned(), methods: Vec::new() };
@@ -227,7 +228,7 @@ impl Findings {
 }
 
 /// What holds for the whole API.
-fn refuse_of_api(definition: &Value, api: &Value, found: &mut Findings) {
+fn refuse_of_api(api: &Value, found: &mut Findings) {
     if text(api, "policy").is_some_and(|policy| !policy.trim().is_empty()) {
         found.unbuilt("restApi policy", "a resource policy");
     }
@@ -239,10 +240,6 @@ fn refuse_of_api(definition: &Value, api: &Value, found: &mut Findings) {
     }
     if text(api, "endpointAccessMode").is_some_and(|mode| mode != "BASIC") {
         found.unbuilt("restApi endpointAccessMode", "an access mode other than BASIC");
-    }
-    for response in entries(definition.get("gatewayResponses")) {
-        let kind = text(response, "responseType").unwrap_or("?");
-        found.unbuilt(format!("gatewayResponses {kind}"), "a gateway response of one's own");
     }
 }
 
@@ -285,7 +282,7 @@ fn resources(definition: &Value, limits: &Limits, found: &mut Findings) -> Vec<R
         for (verb, body) in bodies.into_iter().flatten() {
             let place = format!("{path} {verb}");
             refuse_access_rules(body, &place, found);
-            refuse_validation(definition, body, &place, found);
+            refuse_unknown_validator(definition, body, &place, found);
             methods.extend(typed_method(definition, body, verb, &place, limits, found));
         }
         if !methods.is_empty() {
@@ -309,15 +306,13 @@ fn refuse_access_rules(method: &Value, place: &str, found: &mut Findings) {
     }
 }
 
-/// A validator that validates something. Models bind nobody without one.
-fn refuse_validation(definition: &Value, method: &Value, place: &str, found: &mut Findings) {
+/// To leave a validator out that is not there would let everything in.
+fn refuse_unknown_validator(definition: &Value, method: &Value, place: &str, found: &mut Findings) {
     let Some(id) = text(method, "requestValidatorId").filter(|id| !id.is_empty()) else { return };
     let mut validators = entries(definition.get("requestValidators"));
-    let validates = validators.find(|known| text(known, "id") == Some(id)).is_none_or(|known| {
-        is_true(known, "validateRequestBody") || is_true(known, "validateRequestParameters")
-    });
-    if validates {
-        found.unbuilt(format!("{place} requestValidatorId"), "request validation");
+    if !validators.any(|known| text(known, "id") == Some(id)) {
+        let what = format!("there is no request validator `{id}`");
+        found.add(format!("{place} requestValidatorId"), what, None);
     }
 }
 
@@ -368,9 +363,9 @@ fn response_statuses(method: &Value) -> Vec<u16> {
     responses.filter_map(|(code, _)| code.parse().ok()).collect()
 }
 
-/// All models, where a method validates bodies by one.
-fn models(definition: &Value, api: &RestApi) -> IndexMap<String, String> {
-    let mut methods = api.resources.iter().flat_map(|resource| &resource.methods);
+/// All models, where one of these methods validates bodies by one: name → schema.
+pub fn models(definition: &Value, resources: &[Resource]) -> IndexMap<String, String> {
+    let mut methods = resources.iter().flat_map(|resource| &resource.methods);
     let validates = |method: &Method| method.validation.as_ref().is_some_and(|v| v.body.is_some());
     if !methods.any(validates) {
         return IndexMap::new();
@@ -401,6 +396,13 @@ fn gateway_responses(
 /// Tries what the compiler will do, so that nothing is left to fail when the stage is published.
 fn compiles(deployment: &StageDeployment, found: &mut Findings) {
     let StageDeployment { api, stage, .. } = deployment;
+    for (name, err) in compile::models(api).err().into_iter().flatten() {
+        found.add(format!("models {name}"), err.to_string(), None);
+    }
+    let responses = GatewayResponses::compile(&api.gateway_responses);
+    for (place, err) in responses.err().into_iter().flatten() {
+        found.add(format!("gatewayResponses {place}"), err.to_string(), None);
+    }
     let mut router = Router::new();
     for resource in &api.resources {
         for method in &resource.methods {

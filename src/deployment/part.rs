@@ -1,13 +1,15 @@
 //! A part: one stage as an edge receives it, and the name its content gives it.
 //!
-//! Edges get what they need to judge and no more: the tree, the parameters, the cache settings and
-//! time limits, but not where the backends are nor what is sent to them. The part's SHA-256 is how
+//! Edges get what they need to judge and no more: the tree, the parameters, the models, the cache
+//! settings, time limits and gateway responses, but not where the backends are nor what is sent to
+//! them. The part's SHA-256 is how
 //! edges fetch it, how a copy on disk is verified, and how a call sent through the tunnel names the
 //! configuration it was resolved with.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::deployment::snapshot::PartHash;
+use crate::mapping::gateway_responses::shown_stage_variables;
 use crate::model::rest_api::{Integration, IntegrationKind, RestApi};
 use crate::model::stage::StageDeployment;
 
@@ -76,9 +78,12 @@ fn for_edge(deployment: &StageDeployment) -> StageDeployment {
     without_integrations(&mut deployment.api);
     if let Some(canary) = &mut deployment.stage.canary {
         without_integrations(&mut canary.api);
-        canary.variables.clear();
+        // What gateway responses show, every client may read; the others are about backends.
+        let shown = shown_stage_variables(&canary.api.gateway_responses);
+        canary.variables.retain(|name, _| shown.contains(name));
     }
-    deployment.stage.variables.clear();
+    let shown = shown_stage_variables(&deployment.api.gateway_responses);
+    deployment.stage.variables.retain(|name, _| shown.contains(name));
     deployment.stage.client_certificate = None;
     deployment.vpc_links.clear();
     deployment

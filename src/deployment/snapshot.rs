@@ -24,9 +24,11 @@ use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
 use crate::mapping::content::BinaryTypes;
 use crate::mapping::context::{PathParameters, RouteFacts};
+use crate::mapping::gateway_responses::GatewayResponses;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::request::RequestSide;
 use crate::mapping::responses::ResponseMapping;
+use crate::mapping::validation::RequestValidation;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
 use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, IntegrationKind};
@@ -79,7 +81,7 @@ pub struct Stage {
     pub deployment_id: DeploymentId,
     /// Twelve digits.
     pub account_id: String,
-    /// None at an edge.
+    /// At an edge only those that gateway responses show.
     pub variables: IndexMap<String, String>,
     pub hash: PartHash,
     /// Another deployment that some of the calls go to.
@@ -93,6 +95,9 @@ pub struct Stage {
     pub domains: Vec<BasePathMapping>,
     pub meter: Arc<StageMeter>,
     pub access_log: Option<AccessLog>,
+    pub gateway_responses: GatewayResponses,
+    /// Whether anybody is told what is wrong with a body: a gateway response, the access log.
+    pub tells_validation_errors: bool,
     pub routes: Vec<Route>,
     pub(super) router: Router<usize>,
 }
@@ -124,6 +129,8 @@ pub struct Route {
     pub parameter_names: Vec<String>,
     pub authorizer: Authorizer,
     pub throttle: Throttle,
+    /// `None` where nothing is asked of requests.
+    pub validation: Option<RequestValidation>,
     pub cache: Option<CacheRules>,
     pub flow: Flow,
     pub integration: CompiledIntegration,

@@ -11,15 +11,20 @@
 pub mod compression;
 pub mod content;
 pub mod context;
+pub mod gateway_responses;
 pub mod java_regex;
 pub mod json_path;
 pub mod mock;
 pub mod parameters;
 pub mod request;
 pub mod responses;
+pub mod schema;
+mod schema_weight;
 mod sources;
 pub mod template;
 pub mod templates;
+pub mod validation;
+mod validation_errors;
 #[cfg(test)]
 mod tests;
 mod view;

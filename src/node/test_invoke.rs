@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body_util::BodyExt;
 use indexmap::IndexMap;
@@ -34,6 +35,7 @@ use crate::net::clock::Clock;
 use crate::pipeline::execution_log::{ExecutionLog, date, spelling};
 use crate::pipeline::integrate::{Passage, context, integrate};
 use crate::pipeline::refusal::Refusal;
+use crate::pipeline::validate;
 use crate::store::control;
 
 /// `$context.stage` of a test call.
@@ -64,7 +66,8 @@ pub async fn method(
         definition::method(&invoke.definition, &invoke.resource_id, &invoke.http_method, limits);
     let (resource, method) = known.map_err(|places| unserved(&places))?;
     let time = Duration::from_millis(u64::from(method.integration.timeout_ms));
-    let deployment = deployment(invoke, Resource { methods: vec![method], ..resource });
+    let mut deployment = deployment(invoke, Resource { methods: vec![method], ..resource });
+    deployment.api.models = definition::models(&invoke.definition, &deployment.api.resources);
     let api_id = &deployment.api.id;
     let domain = format!("{api_id}.execute-api.{}.{}", site.aws_region, site.domain);
     let [resource] = deployment.api.resources.as_slice() else { return Err(unserved(&[])) };
@@ -81,7 +84,15 @@ pub async fn method(
     let began = clock.now();
     let deadline = Instant::now() + time;
     let passage = Passage { integrations, call: &call, resolved: &resolved, deadline };
-    let reply = integrate(passage, Body::from(body), &mut log).await;
+    let reply = match validate::request(&call, Body::from(body), &resolved).await {
+        Ok(body) => integrate(passage, body, &mut log).await,
+        Err(refusal) => {
+            if let Some(lines) = log.lines() {
+                lines.line(format_args!("{}", unfit(&refusal, &call)));
+            }
+            Err(refusal)
+        }
+    };
     let reply = reply.unwrap_or_else(Refusal::into_reply);
     if let Some(lines) = log.lines() {
         lines.completed(reply.status);
@@ -89,6 +100,17 @@ pub async fn method(
     let latency = clock.now().since(began).as_millis();
     let log = text(&call.id, log);
     Ok(answer(reply, log, u64::try_from(latency).unwrap_or(u64::MAX)).await)
+}
+
+/// What the log says of a request that the method does not take.
+fn unfit(refusal: &Refusal, call: &Call) -> String {
+    let Some(error) = &refusal.validation_error else {
+        let text = refusal.message.as_deref().or(refusal.cause.as_deref());
+        return format!("Execution failed: {}", text.unwrap_or_default());
+    };
+    let media_type = call.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or("application/json");
+    format!("Request body does not match model schema for content type {media_type}: {error}")
 }
 
 /// Runs an authorizer, once there are any.

@@ -20,12 +20,13 @@ use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
 use crate::listener::{Answer, Handler, Refused};
 use crate::mapping::compression::compress_reply;
 use crate::model::ids::NodeName;
+use crate::pipeline::customise::customise;
 use crate::pipeline::deliver::IdText;
 use crate::pipeline::fill::Chained;
 use crate::pipeline::record::{Meant, Told};
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{
-    Errand, Gateway, Named, at_once, deliver, first_half, record, refusal, second_half,
+    Errand, Gateway, Named, at_once, deliver, first_half, record, refusal, second_half, validate,
 };
 
 /// Door 1: a client's request.
@@ -47,10 +48,11 @@ impl Handler for Clients {
         let call = new_call(gateway, connection, head, named);
         let (resolved, caller) = match first_half(gateway, &call) {
             Ok(proved) => proved,
-            Err((meant, refusal)) => {
-                return Answer::Now(leave(gateway, call, named, meant, refusal.into_reply()));
-            }
+            Err((meant, refusal)) => return refused(gateway, call, named, meant, refusal),
         };
+        if let Err(refusal) = validate::head(&call, &body, &resolved) {
+            return refused(gateway, call, named, Meant::Route(resolved), refusal);
+        }
         let minimum = resolved.stage.minimum_compression_size;
         if minimum.is_none()
             && let Some(reply) = at_once(gateway, &call, named, &body, &resolved)
@@ -60,13 +62,13 @@ impl Handler for Clients {
         let errand = Errand::new(Arc::clone(&call), named, body, (resolved, caller));
         let gateway = Arc::clone(gateway);
         Answer::Later(Box::pin(async move {
-            let resolved = errand.resolved.clone();
+            let meant = Meant::Route(errand.resolved.clone());
             let outcome = with_known_body(&gateway, errand).await;
-            let mut reply = outcome.unwrap_or_else(Refusal::into_reply);
+            let mut reply = customise(&call, &meant, outcome.unwrap_or_else(Refusal::into_reply));
             if let Some(minimum) = minimum {
                 reply = compress_reply(reply, &call.head.headers, u64::from(minimum)).await;
             }
-            leave(&gateway, call, named, Meant::Route(resolved), reply)
+            leave(&gateway, call, named, meant, reply)
         }))
     }
 
@@ -77,6 +79,18 @@ impl Handler for Clients {
         let call = new_call(gateway, Arc::new(connection.clone()), head, named);
         leave(gateway, call, named, Meant::Nothing, refusal::from_listener(reason).into_reply())
     }
+}
+
+/// The end of the line for a call that got no further than the door.
+fn refused(
+    gateway: &Arc<Gateway>,
+    call: Arc<Call>,
+    named: Named,
+    meant: Meant,
+    refusal: Refusal,
+) -> Answer {
+    let reply = customise(&call, &meant, refusal.into_reply());
+    Answer::Now(leave(gateway, call, named, meant, reply))
 }
 
 /// The end of the line: deliver and record.
@@ -104,7 +118,11 @@ async fn with_known_body(gateway: &Arc<Gateway>, mut errand: Errand) -> Result<R
     if usually_without && !errand.body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH)
     {
         errand.body = begun(errand.body).await.map_err(refusal::of_request_body)?;
+        if errand.body.is_end_stream() {
+            validate::head(&errand.call, &errand.body, &errand.resolved)?;
+        }
     }
+    errand.validate_body().await?;
     second_half(gateway, errand).await
 }
 

@@ -19,7 +19,7 @@ use crate::call::{Body, BodyError, Call, IntegrationReport, MappedParameters, Re
 use crate::deployment::snapshot::{self, CustomFlow, Flow, LambdaProxyFlow, Resolved};
 use crate::integration::{Forwarded, IntegrationError, IntegrationRequest, Integrations, trace};
 use crate::mapping::compression::{DecodeError, decode_request};
-use crate::mapping::context::CallContext;
+use crate::mapping::context::{CallContext, PathParameters, RouteFacts};
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::template::Overrides;
 use crate::mapping::{MappingError, mock};
@@ -309,13 +309,19 @@ impl<'c> Passage<'c> {
 
 /// What a mapping may read of the call.
 pub fn context<'c>(call: &'c Call, resolved: &'c Resolved) -> CallContext<'c> {
+    let path_parameters = resolved.parameters(call);
+    CallContext { path_parameters, ..context_of(call, resolved.facts()) }
+}
+
+/// The same for a call that means no route, but a stage.
+pub fn context_of<'c>(call: &'c Call, facts: RouteFacts<'c>) -> CallContext<'c> {
     let head = &call.head;
     CallContext {
-        facts: resolved.facts(),
+        facts,
         method: &head.method,
         headers: &head.headers,
         query: head.uri.query(),
-        path_parameters: resolved.parameters(call),
+        path_parameters: PathParameters::default(),
         request_id: &call.id,
         extended_request_id: call.extended_id.as_str(),
         aws_endpoint_request_id: None,

@@ -27,6 +27,7 @@ use crate::model::stage::UnauthorizedCacheControl;
 use crate::net::clock::Clock;
 use crate::net::tasks::Tasks;
 
+mod customise;
 pub mod deliver;
 pub mod door;
 pub mod execution_log;
@@ -35,6 +36,7 @@ pub mod integrate;
 pub mod origin;
 pub mod record;
 pub mod refusal;
+pub mod validate;
 
 pub use origin::Origin;
 use record::Meant;
@@ -115,6 +117,12 @@ fn first_half(gateway: &Gateway, call: &Call) -> Result<(Resolved, Caller), (Mea
     Ok((resolved, caller))
 }
 
+/// When the caller of a route stops waiting, from now on.
+fn deadline(resolved: &Resolved) -> Instant {
+    let time = Duration::from_millis(u64::from(resolved.route().timeout_ms));
+    Instant::now() + time + WAY_TO_REGION
+}
+
 impl Errand {
     /// The errand of a client's call, from now on.
     fn new(
@@ -123,9 +131,19 @@ impl Errand {
         body: Body,
         (resolved, caller): (Resolved, Caller),
     ) -> Self {
-        let time = Duration::from_millis(u64::from(resolved.route().timeout_ms));
-        let deadline = Instant::now() + time + WAY_TO_REGION;
+        let deadline = deadline(&resolved);
         Self { call, body, resolved, caller, named, deadline }
+    }
+
+    /// Looks at the body where the method wants that. Time spent on waiting for a client's body is
+    /// not taken from the integration's.
+    async fn validate_body(&mut self) -> Result<(), Refusal> {
+        if self.resolved.route().validation.is_none() || self.body.is_end_stream() {
+            return Ok(());
+        }
+        self.body = validate::body(&self.call, self.body.take(), &self.resolved).await?;
+        self.deadline = deadline(&self.resolved);
+        Ok(())
     }
 }
 

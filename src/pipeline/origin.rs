@@ -130,6 +130,7 @@ fn reply(head: ReplyHead, body: Body) -> Reply {
         refusal: head.refusal.map(|refusal| RefusalReport {
             response_type: refusal.response_type.into(),
             message: refusal.message.into(),
+            validation_error: None,
             cause: None,
         }),
         cache: head.cache,

@@ -46,7 +46,7 @@ impl Meant {
         }
     }
 
-    fn stage(&self) -> Option<&Stage> {
+    pub fn stage(&self) -> Option<&Stage> {
         match self {
             Meant::Route(resolved) => Some(&resolved.stage),
             Meant::Stage(stage) => Some(stage),

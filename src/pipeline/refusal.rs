@@ -6,6 +6,7 @@
 //! AWS: API Gateway Developer Guide, "Gateway response types for API Gateway"; bytes as recorded:
 //! the early phases write `{"message":"…"}`, a failing integration `{"message": "…"}`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -24,15 +25,26 @@ use crate::mapping::MappingError;
 use crate::mapping::compression::DecodeError;
 use crate::tunnel::{ResetReason, TunnelError};
 
-/// AWS's gateway response types, as far as something here can raise them.
+/// AWS's gateway response types, and what of ours stands beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     RequestTooLarge,
     /// 414; not customisable and without a name among AWS's types.
     UriTooLong,
+    ResourceNotFound,
+    AuthorizerConfigurationError,
     MissingAuthenticationToken,
-    /// The same status for a request whose `Authorization` is no signature.
+    BadRequestBody,
+    InvalidSignature,
+    /// The same type for a request whose `Authorization` is no signature.
     IncompleteSignature,
+    InvalidApiKey,
+    BadRequestParameters,
+    AuthorizerFailure,
+    Unauthorized,
+    AccessDenied,
+    WafFiltered,
+    ExpiredToken,
     /// Unknown API, stage or door. AWS answers it before an API is known.
     Forbidden,
     /// The request is malformed; AWS's front end answers it before an API is known.
@@ -53,132 +65,134 @@ pub enum Type {
 }
 
 /// What a type looks like on the wire.
+#[derive(Clone, Copy)]
 struct Form {
     name: &'static str,
     status: StatusCode,
-    /// JSON text with or without the space; `None` is plain text.
-    error_type: Option<&'static str>,
-    message: &'static str,
+    /// `x-amzn-ErrorType`.
+    error_type: &'static str,
+    /// `None`: AWS says `null`.
+    message: Option<&'static str>,
+    style: Style,
+    /// Made of the message by the style.
     body: &'static str,
 }
 
-const SERVER_ERROR: &str = "InternalServerErrorException";
+/// How a message becomes a body. Recorded, but for the capital letter, which is a field report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// The message and nothing else, as plain text without an error type.
+    Plain,
+    /// `{"message":"…"}`: the early phases.
+    Tight,
+    /// `{"message": "…"}`: a failing integration.
+    Spaced,
+    /// `{"Message":"…"}`: policies.
+    Capital,
+}
+
+/// The form of a type: its body is written out, so that refusing in masses costs no formatting.
+macro_rules! form {
+    ($name:literal, $status:ident, $style:ident, $error_type:literal, null) => {
+        Form {
+            name: $name,
+            status: StatusCode::$status,
+            error_type: $error_type,
+            message: None,
+            style: Style::$style,
+            body: r#"{"message":null}"#,
+        }
+    };
+    ($name:literal, $status:ident, Plain, $message:literal) => {
+        Form {
+            name: $name,
+            status: StatusCode::$status,
+            error_type: "",
+            message: Some($message),
+            style: Style::Plain,
+            body: $message,
+        }
+    };
+    ($name:literal, $status:ident, Tight, $error_type:literal, $message:literal) => {
+        form!(@ $name, $status, Tight, $error_type, $message, "{\"message\":\"")
+    };
+    ($name:literal, $status:ident, Spaced, $error_type:literal, $message:literal) => {
+        form!(@ $name, $status, Spaced, $error_type, $message, "{\"message\": \"")
+    };
+    ($name:literal, $status:ident, Capital, $error_type:literal, $message:literal) => {
+        form!(@ $name, $status, Capital, $error_type, $message, "{\"Message\":\"")
+    };
+    (@ $name:literal, $status:ident, $style:ident, $error_type:literal, $message:literal,
+        $before:literal) => {
+        Form {
+            name: $name,
+            status: StatusCode::$status,
+            error_type: $error_type,
+            message: Some($message),
+            style: Style::$style,
+            body: concat!($before, $message, "\"}"),
+        }
+    };
+}
 
 impl Type {
+    #[rustfmt::skip]
     fn form(self) -> Form {
-        let form = |name, status, error_type, message, body| Form {
-            name,
-            status,
-            error_type,
-            message,
-            body,
-        };
         match self {
-            Type::RequestTooLarge => form(
-                "REQUEST_TOO_LARGE",
-                StatusCode::PAYLOAD_TOO_LARGE,
-                None,
-                "HTTP content length exceeded 10485760 bytes.",
-                "HTTP content length exceeded 10485760 bytes.",
-            ),
-            Type::UriTooLong => form(
-                "DEFAULT_4XX",
-                StatusCode::URI_TOO_LONG,
-                Some("RequestUriTooLongException"),
-                "Request URI too long",
-                r#"{"message":"Request URI too long"}"#,
-            ),
-            Type::MissingAuthenticationToken => form(
-                "MISSING_AUTHENTICATION_TOKEN",
-                StatusCode::FORBIDDEN,
-                Some("MissingAuthenticationTokenException"),
-                "Missing Authentication Token",
-                r#"{"message":"Missing Authentication Token"}"#,
-            ),
-            Type::IncompleteSignature => form(
-                "INVALID_SIGNATURE",
-                StatusCode::FORBIDDEN,
-                Some("IncompleteSignatureException"),
-                "Invalid key=value pair (missing equal-sign) in Authorization header",
-                r#"{"message":"Invalid key=value pair (missing equal-sign) in Authorization header"}"#,
-            ),
-            Type::Forbidden => form(
-                "DEFAULT_4XX",
-                StatusCode::FORBIDDEN,
-                Some("ForbiddenException"),
-                "Forbidden",
-                r#"{"message":"Forbidden"}"#,
-            ),
-            Type::BadRequest => form(
-                "DEFAULT_4XX",
-                StatusCode::BAD_REQUEST,
-                Some("BadRequestException"),
-                "Bad Request",
-                r#"{"message":"Bad Request"}"#,
-            ),
-            Type::UnsupportedMediaType => form(
-                "UNSUPPORTED_MEDIA_TYPE",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                Some("BadRequestException"),
-                "Unsupported Media Type",
-                r#"{"message":"Unsupported Media Type"}"#,
-            ),
-            Type::Throttled => form(
-                "THROTTLED",
-                StatusCode::TOO_MANY_REQUESTS,
-                Some("TooManyRequestsException"),
-                "Too Many Requests",
-                r#"{"message":"Too Many Requests"}"#,
-            ),
-            Type::QuotaExceeded => form(
-                "QUOTA_EXCEEDED",
-                StatusCode::TOO_MANY_REQUESTS,
-                Some("LimitExceededException"),
-                "Limit Exceeded",
-                r#"{"message":"Limit Exceeded"}"#,
-            ),
-            Type::IntegrationTimeout => form(
-                "INTEGRATION_TIMEOUT",
-                StatusCode::GATEWAY_TIMEOUT,
-                Some(SERVER_ERROR),
-                "Endpoint request timed out",
-                r#"{"message": "Endpoint request timed out"}"#,
-            ),
-            Type::IntegrationFailure => form(
-                "INTEGRATION_FAILURE",
-                StatusCode::GATEWAY_TIMEOUT,
-                Some(SERVER_ERROR),
-                "Network error communicating with endpoint",
-                r#"{"message": "Network error communicating with endpoint"}"#,
-            ),
-            Type::BadIntegrationResponse => form(
-                "INTEGRATION_FAILURE",
-                StatusCode::BAD_GATEWAY,
-                Some(SERVER_ERROR),
-                "Internal server error",
-                r#"{"message": "Internal server error"}"#,
-            ),
-            Type::ApiConfigurationError => form(
-                "API_CONFIGURATION_ERROR",
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Some(SERVER_ERROR),
-                "Internal server error",
-                r#"{"message": "Internal server error"}"#,
-            ),
-            Type::ServiceUnavailable => form(
-                "DEFAULT_5XX",
-                StatusCode::SERVICE_UNAVAILABLE,
-                Some("ServiceUnavailableException"),
-                "Service Unavailable",
-                r#"{"message":"Service Unavailable"}"#,
-            ),
-            Type::Internal => form(
-                "DEFAULT_5XX",
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Some(SERVER_ERROR),
-                "Internal server error",
-                r#"{"message":"Internal server error"}"#,
-            ),
+            Type::RequestTooLarge => form!("REQUEST_TOO_LARGE", PAYLOAD_TOO_LARGE, Plain,
+                "HTTP content length exceeded 10485760 bytes."),
+            Type::UriTooLong => form!("DEFAULT_4XX", URI_TOO_LONG, Tight,
+                "RequestUriTooLongException", "Request URI too long"),
+            Type::ResourceNotFound => form!("RESOURCE_NOT_FOUND", NOT_FOUND, Tight,
+                "NotFoundException", "Not Found"),
+            Type::AuthorizerConfigurationError => form!("AUTHORIZER_CONFIGURATION_ERROR",
+                INTERNAL_SERVER_ERROR, Tight, "AuthorizerConfigurationException", null),
+            Type::MissingAuthenticationToken => form!("MISSING_AUTHENTICATION_TOKEN", FORBIDDEN,
+                Tight, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+            Type::BadRequestBody => form!("BAD_REQUEST_BODY", BAD_REQUEST, Tight,
+                "BadRequestException", "Invalid request body"),
+            Type::InvalidSignature => form!("INVALID_SIGNATURE", FORBIDDEN, Tight,
+                "InvalidSignatureException",
+                "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."),
+            Type::IncompleteSignature => form!("INVALID_SIGNATURE", FORBIDDEN, Tight,
+                "IncompleteSignatureException",
+                "Invalid key=value pair (missing equal-sign) in Authorization header"),
+            Type::InvalidApiKey => form!("INVALID_API_KEY", FORBIDDEN, Tight,
+                "ForbiddenException", "Forbidden"),
+            Type::BadRequestParameters => form!("BAD_REQUEST_PARAMETERS", BAD_REQUEST, Tight,
+                "BadRequestException", "Missing required request parameters: []"),
+            Type::AuthorizerFailure => form!("AUTHORIZER_FAILURE", INTERNAL_SERVER_ERROR, Tight,
+                "AuthorizerFailureException", null),
+            Type::Unauthorized => form!("UNAUTHORIZED", UNAUTHORIZED, Tight,
+                "UnauthorizedException", "Unauthorized"),
+            Type::AccessDenied => form!("ACCESS_DENIED", FORBIDDEN, Capital,
+                "AccessDeniedException", "User is not authorized to access this resource"),
+            Type::WafFiltered => form!("WAF_FILTERED", FORBIDDEN, Tight,
+                "ForbiddenException", "Forbidden"),
+            Type::ExpiredToken => form!("EXPIRED_TOKEN", FORBIDDEN, Tight,
+                "ExpiredTokenException", "The security token included in the request is expired"),
+            Type::Forbidden => form!("DEFAULT_4XX", FORBIDDEN, Tight,
+                "ForbiddenException", "Forbidden"),
+            Type::BadRequest => form!("DEFAULT_4XX", BAD_REQUEST, Tight,
+                "BadRequestException", "Bad Request"),
+            Type::UnsupportedMediaType => form!("UNSUPPORTED_MEDIA_TYPE", UNSUPPORTED_MEDIA_TYPE,
+                Tight, "BadRequestException", "Unsupported Media Type"),
+            Type::Throttled => form!("THROTTLED", TOO_MANY_REQUESTS, Tight,
+                "TooManyRequestsException", "Too Many Requests"),
+            Type::QuotaExceeded => form!("QUOTA_EXCEEDED", TOO_MANY_REQUESTS, Tight,
+                "LimitExceededException", "Limit Exceeded"),
+            Type::IntegrationTimeout => form!("INTEGRATION_TIMEOUT", GATEWAY_TIMEOUT, Spaced,
+                "InternalServerErrorException", "Endpoint request timed out"),
+            Type::IntegrationFailure => form!("INTEGRATION_FAILURE", GATEWAY_TIMEOUT, Spaced,
+                "InternalServerErrorException", "Network error communicating with endpoint"),
+            Type::BadIntegrationResponse => form!("INTEGRATION_FAILURE", BAD_GATEWAY, Spaced,
+                "InternalServerErrorException", "Internal server error"),
+            Type::ApiConfigurationError => form!("API_CONFIGURATION_ERROR", INTERNAL_SERVER_ERROR,
+                Spaced, "InternalServerErrorException", "Internal server error"),
+            Type::ServiceUnavailable => form!("DEFAULT_5XX", SERVICE_UNAVAILABLE, Tight,
+                "ServiceUnavailableException", "Service Unavailable"),
+            Type::Internal => form!("DEFAULT_5XX", INTERNAL_SERVER_ERROR, Tight,
+                "InternalServerErrorException", "Internal server error"),
         }
     }
 
@@ -196,38 +210,66 @@ impl Type {
 #[derive(Clone, Debug)]
 pub struct Refusal {
     pub kind: Type,
-    /// Replaces the type's own body where AWS's text depends on the request.
-    pub body: Option<Bytes>,
+    /// Replaces the type's own message where AWS's text depends on the request.
+    pub message: Option<Arc<str>>,
+    /// `$context.error.validationErrorString`.
+    pub validation_error: Option<Arc<str>>,
     /// For the log only.
     pub cause: Option<Arc<str>>,
 }
 
 impl Refusal {
     pub fn new(kind: Type) -> Self {
-        Self { kind, body: None, cause: None }
+        Self { kind, message: None, validation_error: None, cause: None }
     }
 
     pub fn because(kind: Type, cause: impl std::fmt::Display) -> Self {
-        Self { kind, body: None, cause: Some(Arc::from(cause.to_string())) }
+        Self { cause: Some(Arc::from(cause.to_string())), ..Self::new(kind) }
     }
 
-    /// The reply as AWS writes it, without the headers every reply gets (`deliver` adds those).
+    /// The type's answer with a message of its own.
+    pub fn saying(kind: Type, message: impl Into<Arc<str>>) -> Self {
+        Self { message: Some(message.into()), ..Self::new(kind) }
+    }
+
+    /// The reply as AWS writes it, without the headers every reply gets (`deliver` adds those) and
+    /// without what the API's author made of the type (`customise` puts that in).
     pub fn into_reply(self) -> Reply {
         let form = self.kind.form();
         let mut headers = HeaderMap::with_capacity(8);
-        let media_type = if form.error_type.is_some() { "application/json" } else { "text/plain" };
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        if let Some(error_type) = form.error_type {
-            headers.insert(ERROR_TYPE, HeaderValue::from_static(error_type));
+        if form.style == Style::Plain {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        } else {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(ERROR_TYPE, HeaderValue::from_static(form.error_type));
         }
-        let body = self.body.unwrap_or_else(|| Bytes::from_static(form.body.as_bytes()));
+        let body = match &self.message {
+            Some(message) => Bytes::from(form.style.body(message)),
+            None => Bytes::from_static(form.body.as_bytes()),
+        };
         let mut reply = Reply::new(form.status, headers, Body::Full(body));
         reply.refusal = Some(RefusalReport {
             response_type: form.name.into(),
-            message: form.message.into(),
+            message: match self.message {
+                Some(message) => Cow::Owned(message.as_ref().to_owned()),
+                None => form.message.unwrap_or_default().into(),
+            },
+            validation_error: self.validation_error,
             cause: self.cause,
         });
         reply
+    }
+}
+
+impl Style {
+    fn body(self, message: &str) -> String {
+        let quoted = || serde_json::Value::from(message);
+        match self {
+            Style::Plain => message.to_owned(),
+            Style::Tight => format!("{{\"message\":{}}}", quoted()),
+            Style::Spaced => format!("{{\"message\": {}}}", quoted()),
+            Style::Capital => format!("{{\"Message\":{}}}", quoted()),
+        }
     }
 }
 
@@ -252,12 +294,12 @@ pub fn unresolved(err: ResolveError, call: &Call) -> Refusal {
 /// The text shows a hash of the header instead of what may be a secret.
 fn incomplete_signature(value: &[u8], err: &ResolveError) -> Refusal {
     let hash = BASE64.encode(digest(&SHA256, value));
-    let body = format!(
-        "{{\"message\":\"Invalid key=value pair (missing equal-sign) in Authorization header \
-         (hashed with SHA-256 and encoded with Base64): '{hash}'.\"}}"
+    let message = format!(
+        "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 \
+         and encoded with Base64): '{hash}'."
     );
     let mut refusal = Refusal::because(Type::IncompleteSignature, err);
-    refusal.body = Some(Bytes::from(body));
+    refusal.message = Some(message.into());
     refusal
 }
 
@@ -289,8 +331,7 @@ impl From<MappingError> for Refusal {
         };
         let mut refusal = Refusal::because(kind, &err);
         if err == MappingError::RequestNotJson {
-            let body = br#"{"message":"Invalid JSON in request body"}"#;
-            refusal.body = Some(Bytes::from_static(body));
+            refusal.message = Some(Arc::from("Invalid JSON in request body"));
         }
         refusal
     }
@@ -369,3 +410,7 @@ pub fn from_listener(err: Refused) -> Refusal {
 
 /// Names the error towards AWS's clients, which choose their exception by it.
 pub const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+#[cfg(test)]
+#[path = "refusal_tests.rs"]
+mod tests;

@@ -27,5 +27,6 @@ mod store_place;
 mod template;
 mod templates;
 mod tour;
+mod validation;
 mod velocity;
 mod world;

@@ -179,8 +179,6 @@ fn the_api_s_own_places_are_named() {
     ] {
         assert_eq!(refused(&with("/restApi", member, value), &stage()).0, place);
     }
-    let custom = with("", "gatewayResponses", json!([{"responseType": "DEFAULT_4XX"}]));
-    assert_eq!(refused(&custom, &stage()).0, "gatewayResponses DEFAULT_4XX");
 }
 
 #[test]
@@ -195,20 +193,55 @@ fn whoever_would_be_kept_out_is_not_let_in() {
     }
 }
 
+fn validated(models: Value) -> Value {
+    let mut definition = with(METHOD, "requestValidatorId", json!("val001"));
+    definition["requestValidators"] = json!([{
+        "id": "val001", "validateRequestBody": true, "validateRequestParameters": "true",
+    }]);
+    definition["resources"][1]["resourceMethods"]["GET"]["requestModels"] =
+        json!({"application/json": "Pet"});
+    definition["models"] = models;
+    definition
+}
+
 #[test]
-fn only_a_validator_that_validates_is_in_the_way() {
-    for (body, parameters, in_the_way) in
-        [(false, false, false), (true, false, true), (false, true, true)]
-    {
-        let mut definition = with(METHOD, "requestValidatorId", json!("val001"));
-        definition["requestValidators"] = json!([{
-            "id": "val001", "validateRequestBody": body, "validateRequestParameters": parameters,
-        }]);
-        let found = read(&definition, &stage());
-        assert_eq!(found.is_err(), in_the_way, "{found:?}");
+fn a_validator_takes_the_models_it_needs_along() {
+    let pet = json!([{"name": "Pet", "schema": "{\"type\":\"object\"}"}]);
+    let found = served(&validated(pet), &stage());
+    assert_eq!(found.api.models["Pet"], "{\"type\":\"object\"}");
+    let validation = found.api.resources[0].methods[0].validation.clone().unwrap();
+    assert!(validation.parameters);
+    assert_eq!(validation.body.unwrap()["application/json"], "Pet");
+    for broken in [
+        json!([]),
+        json!([{"name": "Pet", "schema": "<xml/>"}]),
+        json!([{"name": "Pet", "schema": "{\"$ref\":\"http://elsewhere/x\"}"}]),
+        json!([{"name": "Pet", "schema": "{\"type\":\"thing\"}"}]),
+    ] {
+        assert_eq!(refused(&validated(broken), &stage()).0, "models Pet");
     }
+    // A validator that validates nothing binds nobody.
+    let mut idle = validated(json!([]));
+    idle["requestValidators"] = json!([{"id": "val001", "validateRequestBody": false}]);
+    assert_eq!(served(&idle, &stage()).api.resources[0].methods[0].validation, None);
     let unknown = with(METHOD, "requestValidatorId", json!("gone"));
     assert_eq!(refused(&unknown, &stage()).0, "/pets/{id} GET requestValidatorId");
+}
+
+#[test]
+fn gateway_responses_come_along_and_their_places_are_named() {
+    let own = json!([{"responseType": "DEFAULT_4XX", "statusCode": "418",
+        "responseParameters": {"gatewayresponse.header.a": "'b'"},
+        "responseTemplates": {"text/plain": "no"}, "defaultResponse": false}]);
+    let found = served(&with("", "gatewayResponses", own), &stage());
+    let own = &found.api.gateway_responses["DEFAULT_4XX"];
+    assert_eq!(own.status_code, Some(418));
+    assert_eq!(own.response_parameters["gatewayresponse.header.a"], "'b'");
+    assert_eq!(own.response_templates["text/plain"], "no");
+    let bad = json!([{"responseType": "THROTTLED",
+        "responseParameters": {"gatewayresponse.header.a": "method.request.body"}}]);
+    let (place, _) = refused(&with("", "gatewayResponses", bad), &stage());
+    assert_eq!(place, "gatewayResponses THROTTLED responseParameters gatewayresponse.header.a");
 }
 
 #[test]
@@ -306,10 +339,12 @@ fn all_places_are_named_and_their_number_is_bounded() {
         places,
         ["restApi policy", "/pets/{id} GET apiKeyRequired", "/pets/{id} POST integration type",]
     );
-    let many: Vec<Value> = (0..500).map(|n| json!({"responseType": format!("T{n}")})).collect();
+    let many: Vec<Value> = (0..500)
+        .map(|n| json!({"responseType": format!("T{n}"), "responseTemplates": {"a/b": 1}}))
+        .collect();
     let places = read(&with("", "gatewayResponses", json!(many)), &stage()).unwrap_err();
     assert_eq!(places.len(), PLACES_MAX + 1);
-    assert_eq!(places[PLACES_MAX].what, "400 more places are not listed");
+    assert_eq!(places[PLACES_MAX].what, "401 more places are not listed");
 }
 
 #[test]

@@ -403,3 +403,41 @@ async fn templates_compute_in_a_test_call() {
     assert_eq!(answer["body"], expected);
     assert_eq!(answer["headers"]["X"], "7");
 }
+
+/// rest-data-plane 4.1, 4.2: a test call is validated as any other.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_does_not_fit_is_refused() {
+    let (integrations, requests) = backend(ANSWER);
+    let mut method = http("HTTP_PROXY", "http://b.test/");
+    method["requestValidatorId"] = json!("val001");
+    method["requestParameters"] = json!({"method.request.querystring.q": true});
+    method["requestModels"] = json!({"application/json": "Pet"});
+    for (request, body, line) in [
+        (json!({"body": "{}"}), "Missing required request parameters: [q]", "Execution failed: "),
+        (
+            json!({"pathWithQueryString": "/pets?q=1", "body": "{}"}),
+            "Invalid request body",
+            "Request body does not match model schema for content type application/json: \
+             [object has missing required properties ([\"id\"])]",
+        ),
+        (
+            json!({"pathWithQueryString": "/pets?q=1", "body": "nope"}),
+            "Invalid request body",
+            "Request body does not match model schema for content type application/json: ",
+        ),
+    ] {
+        let mut invoke = invoke("/pets", method.clone(), request);
+        invoke.definition["requestValidators"] = json!([{
+            "id": "val001", "validateRequestBody": true, "validateRequestParameters": true,
+        }]);
+        let schema = json!({"type": "object", "required": ["id"]}).to_string();
+        invoke.definition["models"] = json!([{"name": "Pet", "schema": schema}]);
+        let answer = run(&invoke, &integrations).await;
+        assert_eq!(answer["status"], 400);
+        assert_eq!(answer["body"], json!({ "message": body }).to_string());
+        let lines = lines(&answer);
+        assert!(lines.iter().any(|own| own.starts_with(line)), "{lines:#?}");
+        assert_eq!(lines.last().unwrap(), "Method completed with status: 400");
+    }
+    assert!(requests.lines().is_empty());
+}

@@ -29,13 +29,14 @@ pub struct Format {
     wants: Wants,
 }
 
-/// Which values of a record a format prints, of those that take a search in the call's headers: the
-/// others may be left empty.
+/// Which values of a record a format prints, of those that take some work to find: the others may be
+/// left empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
     pub domain_name: bool,
     pub user_agent: bool,
     pub xray_trace_id: bool,
+    pub validation_error: bool,
 }
 
 /// Why a format string was refused.
@@ -126,6 +127,7 @@ impl Format {
             domain_name: format.prints(&[Variable::DomainName, Variable::DomainPrefix]),
             user_agent: format.prints(&[Variable::UserAgent]),
             xray_trace_id: format.prints(&[Variable::XrayTraceId]),
+            validation_error: format.prints(&[Variable::ErrorValidation]),
         };
         if format.prints(&[Variable::RequestId, Variable::ExtendedRequestId]) {
             Ok(format)
@@ -271,6 +273,7 @@ variables! {
     ErrorMessage "error.message",
     ErrorMessageString "error.messageString",
     ErrorResponseType "error.responseType",
+    ErrorValidation "error.validationErrorString",
 }
 
 /// Variables of AWS that nothing here can fill yet; they print `-` without being called unknown.
@@ -278,7 +281,6 @@ const WITHOUT_VALUE: &[&str] = &[
     "awsEndpointRequestId",
     "customDomain.basePathMatched",
     "customDomain.routingRuleIdMatched",
-    "error.validationErrorString",
     "identity.apiKey",
     "identity.cognitoAuthenticationProvider",
     "identity.cognitoAuthenticationType",
@@ -380,14 +382,23 @@ impl Variable {
             }
             // A JSON string with its quotes, whatever the line is made of.
             Variable::ErrorMessageString => {
-                if let Some(refusal) = record.refusal {
-                    line.push(b'"');
-                    Escaping::Json.push(refusal.message.as_bytes(), line);
-                    line.push(b'"');
+                match record.refusal.map(|refusal| refusal.message.as_bytes()) {
+                    None => {}
+                    // AWS has no message for some types, and says so.
+                    Some([]) => line.extend_from_slice(b"null"),
+                    Some(message) => {
+                        line.push(b'"');
+                        Escaping::Json.push(message, line);
+                        line.push(b'"');
+                    }
                 }
             }
             Variable::ErrorResponseType => {
                 text(record.refusal.map_or("", |refusal| &refusal.response_type), line);
+            }
+            Variable::ErrorValidation => {
+                let error = record.refusal.and_then(|refusal| refusal.validation_error.as_deref());
+                text(error.unwrap_or_default(), line);
             }
         }
     }

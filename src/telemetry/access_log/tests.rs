@@ -97,6 +97,7 @@ fn every_variable_prints_its_value() {
     let refusal = RefusalReport {
         response_type: "THROTTLED".into(),
         message: "Too \"many\"".into(),
+        validation_error: Some("[object (\"id\")]".into()),
         cause: None,
     };
     let identity = Identity {
@@ -151,6 +152,7 @@ fn every_variable_prints_its_value() {
         ("error.message", "Too \\\"many\\\""),
         ("error.messageString", "\"Too \\\"many\\\"\""),
         ("error.responseType", "THROTTLED"),
+        ("error.validationErrorString", "[object (\\\"id\\\")]"),
     ] {
         assert_eq!(value(&format!("$context.{name}"), &record), expected, "{name}");
     }

@@ -1,0 +1,128 @@
+//! Validate: is the request one that the method takes? Before the cut, at the door the client came
+//! in, and also before an answer in memory.
+//!
+//! A body is read only where there is a model for it. What was read goes on as the client sent it,
+//! in its content coding.
+//!
+//! AWS: order of evaluation, "Request validation for REST APIs in API Gateway"; recorded: missing
+//! parameters are told before a body that does not fit.
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use std::sync::Arc;
+
+use crate::call::{Body, BodyError, Call};
+use crate::deployment::snapshot::{self, Resolved};
+use crate::mapping::compression::decode_request;
+use crate::mapping::schema::{Fit, Model};
+use crate::mapping::validation::Parameters;
+use crate::model::quotas;
+use crate::pipeline::refusal::{self, Refusal, Type};
+
+/// A longer body is compared with its model on a thread of its own: reading ten megabytes of JSON
+/// takes as long as a thousand other calls.
+const BYTES_AT_ONCE: usize = 64 * 1024;
+
+/// The whole of it, for a call whose body is there: a test call's.
+///
+/// # Errors
+/// The refusal the caller gets.
+pub async fn request(call: &Call, sent: Body, resolved: &Resolved) -> Result<Body, Refusal> {
+    head(call, &sent, resolved)?;
+    body(call, sent, resolved).await
+}
+
+/// What can be told before a body is read: whether parameters are missing, and, where there is no
+/// body, whether the method does without.
+pub(super) fn head(call: &Call, body: &Body, resolved: &Resolved) -> Result<(), Refusal> {
+    let Some(asked) = &resolved.route().validation else { return Ok(()) };
+    let head = &call.head;
+    let missing = asked.missing(&Parameters {
+        headers: &head.headers,
+        query: head.uri.query(),
+        path: resolved.parameters(call),
+        host: snapshot::host(call),
+    });
+    if let Some(message) = missing {
+        return Err(Refusal::saying(Type::BadRequestParameters, message));
+    }
+    match asked.model(&head.headers) {
+        Some(model) if body.is_end_stream() && !model.takes_no_body() => {
+            Err(unfit(resolved, Fit::DoesNotFit, model, &[]))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads and compares the body, where there is one and a model for it. What comes back stands in
+/// the place of what was read.
+pub(super) async fn body(call: &Call, body: Body, resolved: &Resolved) -> Result<Body, Refusal> {
+    let asked = resolved.route().validation.as_ref();
+    let model = asked.and_then(|asked| asked.model(&call.head.headers));
+    let Some(model) = model.filter(|_| !body.is_end_stream()) else { return Ok(body) };
+    let sent = collect(body).await.map_err(refusal::of_request_body)?;
+    let text = decoded(call, &sent).await?;
+    let fit = if text.len() <= BYTES_AT_ONCE {
+        model.check(&text)
+    } else {
+        let (model, text) = (Arc::clone(model), text.clone());
+        let compared = tokio::task::spawn_blocking(move || model.check(&text)).await;
+        compared.map_err(|err| Refusal::because(Type::Internal, err))?
+    };
+    match fit {
+        Fit::Fits => Ok(Body::from(sent)),
+        Fit::DoesNotFit | Fit::NotJson => Err(unfit(resolved, fit, model, &text)),
+    }
+}
+
+/// The refusal; what is wrong is found out only where somebody will be told. Of a long body nobody
+/// is: that, too, would take a thread of its own.
+fn unfit(resolved: &Resolved, fit: Fit, model: &Model, body: &[u8]) -> Refusal {
+    let cause = match fit {
+        Fit::NotJson => "the body is not JSON",
+        Fit::Fits | Fit::DoesNotFit => "the body does not fit its model",
+    };
+    let mut refusal = Refusal::because(Type::BadRequestBody, cause);
+    if resolved.stage.tells_validation_errors && body.len() <= BYTES_AT_ONCE {
+        refusal.validation_error = Some(model.report(body).into());
+    }
+    refusal
+}
+
+/// The whole body. The listener bounds its length already; a body that is known to be whole is not
+/// copied.
+async fn collect(mut body: Body) -> Result<Bytes, BodyError> {
+    const MOST: u64 = quotas::BODY_BYTES_MAX;
+    if let Body::Full(bytes) = body {
+        return Ok(bytes);
+    }
+    let mut first = Bytes::new();
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // What trails a body is no part of it, and nothing behind the gateway gets it from AWS.
+        let Ok(data) = frame?.into_data() else { continue };
+        if (first.len() + read.len() + data.len()) as u64 > MOST {
+            return Err(BodyError::TooLarge { limit: MOST });
+        }
+        if first.is_empty() && read.is_empty() {
+            first = data;
+            continue;
+        }
+        if read.is_empty() {
+            read.extend_from_slice(&std::mem::take(&mut first));
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(if read.is_empty() { first } else { read.freeze() })
+}
+
+/// Out of its content coding, if it is in one.
+async fn decoded(call: &Call, sent: &Bytes) -> Result<Bytes, Refusal> {
+    if !call.head.headers.contains_key(http::header::CONTENT_ENCODING) {
+        return Ok(sent.clone());
+    }
+    let body = Body::from(sent.clone());
+    let plain = decode_request(&call.head.headers, body, quotas::BODY_BYTES_MAX).await?;
+    collect(plain).await.map_err(refusal::of_request_body)
+}
