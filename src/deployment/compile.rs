@@ -9,7 +9,7 @@ use crate::cache::key::{KeyError, KeySource, KeyTemplate};
 use crate::deployment::part::{Part, PartError};
 use crate::deployment::router::{Router, RouterError};
 use crate::deployment::snapshot::{AccessLog, CacheRules, PartHash, Route, Site, Stage};
-use crate::integration::CompiledIntegration;
+use crate::integration::{Access, CompiledIntegration};
 use crate::limits::Throttle;
 use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
@@ -146,11 +146,22 @@ impl Compiler {
                 integration,
                 deployment.api.id.as_str(),
                 &deployment.stage.variables,
-            ),
+            )
+            .reached(integration, access(deployment)),
             response_mapping,
             request_templates,
             timeout_ms: method.integration.timeout_ms,
+            is_streamed: method.integration.is_streamed,
         })
+    }
+}
+
+/// How the stage reaches its backends.
+fn access(deployment: &StageDeployment) -> Access<'_> {
+    Access {
+        stage_variables: &deployment.stage.variables,
+        vpc_links: &deployment.vpc_links,
+        client_certificate: deployment.stage.client_certificate.as_ref(),
     }
 }
 
@@ -165,7 +176,8 @@ fn settings<'d>(
 }
 
 /// GET is cached unless switched off; another verb only where a setting of its own switches it on.
-/// Of an `ANY` method only GET is ever cached, and only by a setting of its own.
+/// Of an `ANY` method only GET is ever cached, and only by a setting of its own. An answer that is
+/// streamed is never kept ("Stream the integration response").
 fn cache_rules(
     deployment: &StageDeployment,
     resource: &Resource,
@@ -178,6 +190,7 @@ fn cache_rules(
         Some(enabled) => enabled && (own || is_get),
         None => is_get,
     };
+    let wanted = wanted && !method.integration.is_streamed;
     if !(deployment.stage.cache_enabled && wanted && settings.cache_ttl_seconds > 0) {
         return Ok(None);
     }

@@ -112,6 +112,8 @@ pub struct Route {
     pub request_templates: Option<RequestTemplates>,
     /// Time the integration may take, milliseconds.
     pub timeout_ms: u32,
+    /// The client sees each piece of an answer when it comes.
+    pub is_streamed: bool,
 }
 
 /// How answers of a route are cached; absent where they are not.

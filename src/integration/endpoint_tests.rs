@@ -19,7 +19,7 @@ fn filled(uri: &str, value: &str) -> String {
         (Arc::from("raw"), PathValue::Raw(value.to_owned())),
         (Arc::from("text"), PathValue::Text(value.to_owned())),
     ];
-    let Target { scheme, host, port } = endpoint.target.clone();
+    let Target { scheme, host, port } = endpoint.target(&[]).unwrap().into_owned();
     let mut target = String::new();
     match endpoint.fill(&values, &mut target) {
         Ok(()) => format!("{scheme:?} {host} {port} {target}"),
@@ -70,7 +70,7 @@ fn uris_are_taken_apart_and_filled() {
 #[test]
 fn an_insecure_integration_has_connections_of_its_own() {
     let endpoint = Endpoint::compile("https://h/", &variables(), true).unwrap();
-    assert_eq!(endpoint.target.scheme, Scheme::HttpsUnverified);
+    assert_eq!(endpoint.target(&[]).unwrap().scheme, Scheme::HttpsUnverified);
 }
 
 proptest! {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
+use crate::integration::streaming;
 use crate::listener::{Answer, Handler, Refused};
 use crate::mapping::compression::compress_reply;
 use crate::model::ids::NodeName;
@@ -63,7 +64,9 @@ impl Handler for Clients {
             let resolved = errand.resolved.clone();
             let outcome = with_known_body(&gateway, errand).await;
             let mut reply = outcome.unwrap_or_else(Refusal::into_reply);
-            if let Some(minimum) = minimum {
+            if resolved.route().is_streamed {
+                reply.body = streamed(reply.body, &call.connection.door);
+            } else if let Some(minimum) = minimum {
                 reply = compress_reply(reply, &call.head.headers, u64::from(minimum)).await;
             }
             leave(&gateway, call, named, Meant::Route(resolved), reply)
@@ -76,6 +79,16 @@ impl Handler for Clients {
         let named = Named::default();
         let call = new_call(gateway, Arc::new(connection.clone()), head, named);
         leave(gateway, call, named, Meant::Nothing, refusal::from_listener(reason).into_reply())
+    }
+}
+
+/// An answer that is streamed reaches the client as it comes, in no coding of ours, and may pause
+/// less long at an edge.
+fn streamed(body: Body, door: &Door) -> Body {
+    match door {
+        Door::Edge => streaming::bounded(body, streaming::IDLE_MAX_EDGE),
+        // The integration bounds it.
+        Door::Region | Door::Private | Door::Tunnel { .. } => body,
     }
 }
 

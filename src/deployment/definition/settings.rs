@@ -41,9 +41,6 @@ pub(super) fn stage<'s>(body: &'s Body, api: &RestApi, found: &mut Findings) -> 
     let cache_enabled = member("cacheClusterEnabled").as_bool().unwrap_or(false);
     let variables = variables(member("variables"));
     refuse_canary(body, &variables, found);
-    if !own("clientCertificateId").is_empty() && calls_backends(api) {
-        found.unbuilt("stage clientCertificateId", "a client certificate towards backends");
-    }
     let mut methods = IndexMap::new();
     let mut defaults = MethodSettings::default();
     for (key, settings) in member("methodSettings").as_object().into_iter().flatten() {
@@ -103,11 +100,6 @@ fn refuse_canary(stage: &Body, variables: &IndexMap<String, String>, found: &mut
 fn log_format(stage: &Body) -> &str {
     let settings = stage.get("accessLogSettings");
     settings.and_then(|settings| text(settings, "format")).unwrap_or_default()
-}
-
-fn calls_backends(api: &RestApi) -> bool {
-    let mut methods = api.resources.iter().flat_map(|resource| &resource.methods);
-    methods.any(|method| method.integration.kind != IntegrationKind::Mock)
 }
 
 /// What of a cached method's settings is not built. Without caching they are without effect.

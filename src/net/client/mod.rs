@@ -411,7 +411,7 @@ impl Target {
     }
 
     /// `None` when the name holds what no header may hold.
-    fn host_header(&self) -> Option<HeaderValue> {
+    pub fn host_header(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.authority()).ok()
     }
 }

@@ -1,0 +1,94 @@
+//! Answers that are streamed (`responseTransferMode: STREAM`): how long may they take?
+//!
+//! The client sees each piece when it comes. What ends such an answer early is only time: too much
+//! of it in all, or too long without a piece. Its length is not bounded.
+//!
+//! AWS: API Gateway Developer Guide, "Stream the integration response for your proxy integrations".
+
+use std::fmt::Display;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+
+use crate::call::{Body, BodyError};
+use crate::model::quotas;
+
+/// Longest pause of an answer at regional and private endpoints, and at edge-optimized ones.
+pub const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+pub const IDLE_MAX_EDGE: Duration = Duration::from_secs(30);
+
+/// A body that ends with an error when it pauses longer than `idle` or takes longer than AWS's
+/// fifteen minutes in all. A body that is at hand stays as it is.
+pub fn bounded(body: Body, idle: Duration) -> Body {
+    match body {
+        Body::Empty | Body::Full(_) => body,
+        body => {
+            let until = Instant::now() + quotas::STREAMING_TIMEOUT_MAX;
+            Body::stream(Streamed::new(body, idle, until))
+        }
+    }
+}
+
+pin_project! {
+    pub(super) struct Streamed<B> {
+        #[pin]
+        body: B,
+        idle: Duration,
+        until: Instant,
+        // Runs while there is nothing to read.
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+impl<B> Streamed<B> {
+    pub(super) fn new(body: B, idle: Duration, until: Instant) -> Self {
+        Self { body, idle, until, timer: None }
+    }
+}
+
+impl<B> HttpBody for Streamed<B>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Display,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut this = self.project();
+        let now = Instant::now();
+        // One that never pauses has an end as well.
+        if now >= *this.until {
+            return Poll::Ready(Some(Err(BodyError::TimedOut)));
+        }
+        if let Poll::Ready(frame) = this.body.poll_frame(cx) {
+            this.timer.set(None);
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::aborted)));
+        }
+        if this.timer.is_none() {
+            let end = (*this.until).min(now + *this.idle);
+            this.timer.set(Some(tokio::time::sleep_until(end)));
+        }
+        match this.timer.as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+            true => Poll::Ready(Some(Err(BodyError::TimedOut))),
+            false => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
