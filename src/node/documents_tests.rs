@@ -41,6 +41,7 @@ fn judged(bytes: &[u8], config: &ApiConfig) -> Examined {
         account_id: "000000000000".to_owned(),
         domain: "localhost".to_owned(),
         port: String::new(),
+        installation: Default::default(),
     };
     let doors = Doors { edges: true, public: true, private: true };
     judge(config, "api".to_owned(), bytes, &site, &TimeoutsConfig::default(), doors)

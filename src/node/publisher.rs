@@ -22,6 +22,7 @@ use crate::deployment::definition::{Limits, stage_deployment};
 use crate::deployment::{Changed, Deployments, Fingerprint, Wanted};
 use crate::model::ids::{ApiId, StageName};
 use crate::model::stage::{BasePathMapping, DomainCertificate, StageDeployment};
+use crate::node::backing::{self, Links};
 use crate::node::config::{Doors, TimeoutsConfig};
 use crate::store::control::{Body, Kind, Object, State};
 use crate::store::parts::PartRef;
@@ -113,11 +114,13 @@ pub fn from_state(
     let mut seen = HashSet::new();
     let mut reasons = Vec::new();
     let mut domains = domains(state, &mut reasons);
+    let links = backing::links(state);
     let mut stages: Vec<_> = state.all(Kind::Stage).collect();
     stages.sort_unstable_by_key(|(api, name, _)| (*api, *name));
     for (api, name, object) in stages {
         let key = (ApiId::new(api), StageName::new(name));
-        let found = FoundStage { state, api, object, domains: domains.remove(&key) };
+        let domains = domains.remove(&key);
+        let found = FoundStage { state, api, object, domains, links: &links };
         seen.insert(key.clone());
         let fingerprint = match found.fingerprint() {
             Ok(fingerprint) => fingerprint,
@@ -172,6 +175,8 @@ struct FoundStage<'s> {
     api: &'s str,
     object: &'s Object,
     domains: Option<Vec<BasePathMapping>>,
+    /// All there are.
+    links: &'s Links,
 }
 
 impl FoundStage<'_> {
@@ -186,13 +191,29 @@ impl FoundStage<'_> {
             revision: u64,
             deployment: &'i str,
             domains: &'i Option<Vec<BasePathMapping>>,
+            links: Option<&'i Links>,
+            certificate: Option<u64>,
         }
         let ingredients = Ingredients {
             revision: self.object.revision,
             deployment: self.deployment_id(),
             domains: &self.domains,
+            // A link may be made after the deployment that names it.
+            links: self.names_links().then_some(self.links),
+            certificate: backing::certificate(self.state, &self.object.body)
+                .map(|certificate| certificate.revision),
         };
         Fingerprint::of(&ingredients).map_err(|err| err.to_string())
+    }
+
+    /// Whether its deployment may call through a VPC link. Mostly there are no links at all, and no
+    /// deployment has to be searched.
+    fn names_links(&self) -> bool {
+        if self.links.is_empty() {
+            return false;
+        }
+        let kept = self.state.get(Kind::DeploymentDefinition, self.api, self.deployment_id());
+        kept.is_some_and(|kept| text(&kept.body, "definition").contains(backing::VPC_LINK))
     }
 
     fn content(&self, doors: Doors, limits: &Limits) -> Result<StageDeployment, String> {
@@ -202,7 +223,7 @@ impl FoundStage<'_> {
         let definition: Value = serde_json::from_str(text(&kept.body, "definition"))
             .map_err(|err| format!("deployment `{id}` cannot be read: {err}"))?;
         let domains = self.domains.clone().unwrap_or_default();
-        let deployment = stage_deployment(&definition, &self.object.body, domains, limits)
+        let mut deployment = stage_deployment(&definition, &self.object.body, domains, limits)
             .map_err(|places| {
                 let places: Vec<String> = places.iter().map(ToString::to_string).collect();
                 places.join("; ")
@@ -210,6 +231,7 @@ impl FoundStage<'_> {
         if deployment.api.id.as_str() != self.api {
             return Err(format!("deployment `{id}` is another API's"));
         }
+        backing::put_in(self.state, &self.object.body, self.links, &mut deployment)?;
         match doors.remedy(deployment.api.endpoint_type) {
             None => Ok(deployment),
             Some(remedy) => Err(format!(

@@ -27,6 +27,7 @@ impl Plane {
             account_id: "000000000000".to_owned(),
             domain: "localhost".to_owned(),
             port: String::new(),
+            installation: Default::default(),
         };
         let model = serde_json::from_str(include_str!("../protocol/apigateway.json")).unwrap();
         Self { state: Arc::new(State::default()), site, model }

@@ -72,6 +72,7 @@ impl World {
             account_id: "000000000000".into(),
             domain: "gateway.localhost".into(),
             port: String::new(),
+            installation: Default::default(),
         };
         let now = Timestamp::from_seconds(NOW);
         let mut ctx = Context { txn: &mut txn, site: &site, now, effects: Vec::new() };

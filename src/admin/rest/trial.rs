@@ -17,7 +17,7 @@ pub(super) const NOW: u64 = 1_770_091_506;
 pub(super) struct World {
     pub(super) txn: Txn,
     pub(super) now: u64,
-    site: Site,
+    pub(super) site: Site,
     tables: Vec<Operations>,
 }
 
@@ -79,6 +79,7 @@ impl World {
             account_id: "000000000000".to_owned(),
             domain: "gateway.test".to_owned(),
             port: String::new(),
+            installation: Default::default(),
         };
         Self { txn, now: NOW, site, tables: tables.to_vec() }
     }

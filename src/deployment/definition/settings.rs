@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Findings, is_true, text};
 use crate::cache::key::{KeySource, KeyTemplate};
 use crate::model::ids::StageName;
-use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
+use crate::model::rest_api::{Method, Resource, RestApi};
 use crate::model::stage::{
     AccessLogSettings, LoggingLevel, MethodSettings, Stage, UnauthorizedCacheControl,
 };
@@ -35,7 +35,7 @@ pub(super) struct Read<'s> {
     pub(super) deployment_id: &'s str,
 }
 
-pub(super) fn stage<'s>(body: &'s Body, api: &RestApi, found: &mut Findings) -> Read<'s> {
+pub(super) fn stage<'s>(body: &'s Body, found: &mut Findings) -> Read<'s> {
     let member = |name: &str| body.get(name).unwrap_or(&Value::Null);
     let own = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let cache_enabled = member("cacheClusterEnabled").as_bool().unwrap_or(false);
