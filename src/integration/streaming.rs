@@ -92,3 +92,61 @@ where
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::{BodyExt, StreamBody};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A body of `times` pieces with a pause before each.
+    fn pieces(times: u64, pause: Duration) -> Body {
+        let frames = stream::unfold(times, move |left| async move {
+            sleep(pause).await;
+            let frame = Ok::<_, BodyError>(Frame::data(Bytes::from_static(b"x")));
+            (left > 0).then(|| (frame, left - 1))
+        });
+        Body::stream(StreamBody::new(Box::pin(frames)))
+    }
+
+    async fn read(mut body: Body) -> (usize, Option<BodyError>) {
+        let mut read = 0;
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(_) => read += 1,
+                Err(err) => return (read, Some(err)),
+            }
+        }
+        (read, None)
+    }
+
+    /// rest-data-plane 7.14: idle 5 min regional and private, 30 s edge; 15 min in all.
+    #[tokio::test(start_paused = true)]
+    async fn pauses_and_the_whole_are_bounded() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        for (times, pause, idle, came, whole) in [
+            // Far longer than a buffered answer may take.
+            (10, minute, IDLE_MAX, 10, true),
+            (3, 29 * second, IDLE_MAX_EDGE, 3, true),
+            (3, 31 * second, IDLE_MAX_EDGE, 0, false),
+            (3, 5 * minute + second, IDLE_MAX, 0, false),
+            // Never a long pause, and still too long.
+            (10_000, second, IDLE_MAX, 899, false),
+        ] {
+            let began = Instant::now();
+            let (read, failed) = read(bounded(pieces(times, pause), idle)).await;
+            assert_eq!((read, failed.is_none()), (came, whole), "{pause:?} {failed:?}");
+            assert!(whole || matches!(failed, Some(BodyError::TimedOut)));
+            assert!(began.elapsed() <= quotas::STREAMING_TIMEOUT_MAX + second);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_at_hand_stays_as_it_is() {
+        assert!(matches!(bounded(Body::Empty, IDLE_MAX), Body::Empty));
+        let full = bounded(Body::from(Bytes::from_static(b"x")), IDLE_MAX);
+        assert!(matches!(full, Body::Full(_)));
+    }
+}

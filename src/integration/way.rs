@@ -33,7 +33,8 @@ pub struct Access<'s> {
 pub(super) enum Way {
     /// To the URI's host; looked up by the first call.
     Host(OnceLock<Arc<Host>>),
-    /// To whatever stands behind the ARN, or why there is none.
+    /// To whatever stands behind the ARN, or behind a link of this id that only the topology knows;
+    /// or why there is nothing.
     Link(Result<Arc<str>, Arc<str>>),
 }
 
@@ -75,17 +76,16 @@ impl CompiledIntegration {
     }
 }
 
-/// The ARN that a link leads to.
+/// The ARN that a link leads to; the link itself where the control plane has none of that id.
 fn linked(
     link: &str,
     integration: &rest_api::Integration,
     access: Access<'_>,
 ) -> Result<Arc<str>, Arc<str>> {
     let id = endpoint::with_stage_variables(link, access.stage_variables);
-    let targets = access.vpc_links.get(&id);
-    let targets = targets.ok_or_else(|| Arc::from(format!("there is no VPC link `{id}`")))?;
     let target = integration.integration_target.as_deref();
     let target = target.map(|target| endpoint::with_stage_variables(target, access.stage_variables));
+    let Some(targets) = access.vpc_links.get(&id) else { return Ok(Arc::from(id)) };
     let arn = target.as_deref().or_else(|| targets.first().map(String::as_str));
     arn.map(Arc::from).ok_or_else(|| {
         let why = format!("VPC link `{id}` leads nowhere: the integration has no integrationTarget");

@@ -284,6 +284,7 @@ pub struct BackendsConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BalancerConfig {
     pub arn: String,
+    pub link: Option<String>,
     pub listeners: Vec<link::ListenerConfig>,
     pub health: Option<link::HealthConfig>,
     pub outliers: link::OutlierConfig,

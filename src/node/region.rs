@@ -245,6 +245,7 @@ fn start_balancers(
         read.push(link::BalancerConfig {
             roots: roots(&config.tls_roots)?,
             arn: config.arn,
+            link: config.link,
             listeners: config.listeners,
             health: config.health,
             outliers: config.outliers,

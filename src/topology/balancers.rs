@@ -38,6 +38,10 @@ pub(super) fn read(list: Option<At<'_>>, folder: &Path) -> Vec<BalancerConfig> {
         if balancers.iter().any(|other| other.arn == balancer.arn) {
             at.problem(format!("there is a load balancer `{}` already", balancer.arn), None);
         }
+        let same = |other: &BalancerConfig| other.link.is_some() && other.link == balancer.link;
+        if balancers.iter().any(same) {
+            at.problem("another load balancer has this `link` already", None);
+        }
         balancers.push(balancer);
     }
     balancers
@@ -49,6 +53,7 @@ fn balancer(at: At<'_>, folder: &Path) -> Option<BalancerConfig> {
     let roots = section.take("tls_roots").map(|at| at.items()).unwrap_or_default();
     let balancer = BalancerConfig {
         arn: arn.clone().unwrap_or_default(),
+        link: section.take("link").and_then(|at| units::name(&at)),
         listeners: listeners(section.require("listener")),
         health: section.take("health").and_then(health),
         outliers: outliers(section.take("outliers")),

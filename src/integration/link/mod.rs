@@ -49,6 +49,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct BalancerConfig {
     pub arn: String,
+    /// The id of a VPC link that leads here without anybody having made it.
+    pub link: Option<String>,
     /// Ports are unique.
     pub listeners: Vec<ListenerConfig>,
     /// `None`: only calls tell how a target fares.
@@ -121,6 +123,8 @@ struct Shared {
     balancers: HashMap<String, Vec<Arc<Pool>>>,
     /// Listeners that have an ARN of their own.
     listeners: HashMap<String, Arc<Pool>>,
+    /// ARN by the id of the link that the topology has for it.
+    links: HashMap<String, String>,
     /// Milliseconds since `began` when it was told last that a link leads nowhere, plus one; 0 is
     /// never.
     told: AtomicU64,
@@ -157,13 +161,27 @@ impl Balancers {
             if let Some(health) = &config.health {
                 health::watch(&pools, health, client, tasks);
             }
+            if let Some(link) = config.link {
+                shared.links.insert(link, config.arn.clone());
+            }
             shared.balancers.insert(config.arn, pools);
         }
         Ok(Self(Arc::new(shared)))
     }
 
     /// The targets behind an ARN: a listener's own, else a load balancer's listener on that port.
-    fn find(&self, arn: &str, port: u16) -> Result<&Arc<Pool>, IntegrationError> {
+    /// What is no ARN is the id of a link that only the topology may know.
+    fn find(&self, named: &str, port: u16) -> Result<&Arc<Pool>, IntegrationError> {
+        let arn = match self.0.links.get(named) {
+            Some(arn) => arn,
+            None if named.starts_with("arn:") => named,
+            None => {
+                return Err(self.lead_nowhere(Arc::from(format!(
+                    "there is no VPC link `{named}`: create it, or give a \
+                     `[[region.load_balancer]]` of the topology this `link`"
+                ))));
+            }
+        };
         if let Some(pool) = self.0.listeners.get(arn) {
             return Ok(pool);
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rand::Rng;
 use tokio::time::Instant;
 
-use super::{HealthConfig, ListenerConfig, OutlierConfig, TARGETS_MAX};
+use super::{Check, HealthConfig, ListenerConfig, OutlierConfig, TARGETS_MAX};
 use crate::net::client::{Manner, Roots, Scheme, Target};
 
 #[derive(Debug)]
@@ -153,8 +153,10 @@ impl Pool {
     pub(super) fn checked(&self, index: usize, passed: bool, config: &HealthConfig) {
         let member = &self.members[index];
         let mut condition = member.lock();
-        // Passing also ends the time for which calls were kept away.
-        let is_out = condition.is_unhealthy || condition.ejected_until.is_some();
+        // An answer also ends the time for which calls were kept away; an open port does not, as
+        // it says nothing of answers.
+        let answers = config.check != Check::Tcp;
+        let is_out = condition.is_unhealthy || (answers && condition.ejected_until.is_some());
         if passed != is_out {
             condition.contradicted = 0;
             return;
@@ -166,7 +168,7 @@ impl Pool {
         }
         condition.contradicted = 0;
         condition.is_unhealthy = !passed;
-        if passed {
+        if passed && answers {
             condition.ejected_until = None;
             condition.failures = 0;
         }

@@ -19,6 +19,8 @@ mod exchange;
 mod host;
 mod manner;
 #[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

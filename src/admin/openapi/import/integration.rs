@@ -3,7 +3,7 @@
 //! AWS: API Gateway Developer Guide, "x-amazon-apigateway-integration object"; API Reference,
 //! "PutIntegration", "PutIntegrationResponse".
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::admin::openapi::import::Reader;
 use crate::admin::openapi::import::method::is_parameter_name;
@@ -132,15 +132,10 @@ impl<'a> Reader<'a> {
         }
         if let Some(tls) = at.get("tlsConfig") {
             self.warn_unknown(&tls, &["insecureSkipVerification", "serverNameToVerify"]);
-            let mut config = Map::new();
-            if let Some(skip) = tls.get("insecureSkipVerification").and_then(|at| at.boolean()) {
-                config.insert("insecureSkipVerification".to_owned(), Json::from(skip));
-            }
-            if let Some(name) = tls.get("serverNameToVerify").and_then(|at| at.text()) {
-                config.insert("serverNameToVerify".to_owned(), Json::from(name));
-            }
-            if !config.is_empty() {
-                body.insert("tlsConfig".to_owned(), Json::Object(config));
+            let skip = tls.get("insecureSkipVerification").and_then(|at| at.boolean());
+            if let Some(skip) = skip {
+                let config = json!({ "insecureSkipVerification": skip });
+                body.insert("tlsConfig".to_owned(), config);
             }
         }
     }
