@@ -1,6 +1,7 @@
 //! Backends that only the region reaches: the pages' examples, and nginx behind a VPC link.
 
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +20,7 @@ use crate::world::cluster::{host_name, roots};
 struct Nginx {
     child: Child,
     folder: PathBuf,
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
 }
 
 impl Nginx {
@@ -91,21 +92,20 @@ impl Drop for Nginx {
     }
 }
 
-fn nginx() -> Option<PathBuf> {
+/// Where nginx is; says it loudly when it is nowhere.
+pub(crate) fn nginx() -> Option<PathBuf> {
     let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"];
-    places.iter().map(PathBuf::from).find(|path| path.exists())
-}
-
-/// Whether there is an nginx; says it loudly when there is none.
-fn has_nginx() -> bool {
-    let found = nginx().is_some();
-    if !found {
-        eprintln!("SKIPPED: there is no nginx; tests/needs installs it");
+    let found = places.iter().map(PathBuf::from).find(|path| path.exists());
+    if found.is_none() {
+        // Not `eprintln!`, which is shown only when a test fails.
+        let said = b"SKIPPED: there is no nginx, so nothing private was called; see tests/needs\n";
+        std::io::stderr().write_all(said).unwrap();
     }
     found
 }
 
-fn free(ip: Ipv4Addr) -> SocketAddr {
+/// An address that nobody has.
+pub(crate) fn free(ip: Ipv4Addr) -> SocketAddr {
     TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
 }
 
@@ -124,7 +124,8 @@ fn examples(section: &str, language: &str) -> Vec<String> {
     let page = fs::read_to_string(page).unwrap();
     let (_, rest) = page.split_once(&format!("\n## {section}\n")).unwrap();
     let section = rest.split("\n## ").next().unwrap();
-    let blocks = section.split(&format!("```{language}\n")).skip(1);
+    let begins = format!("```{language}\n");
+    let blocks = section.split(&begins).skip(1);
     blocks.map(|block| block.split("\n```").next().unwrap().to_owned() + "\n").collect()
 }
 
@@ -165,7 +166,7 @@ impl Up {
 
 #[tokio::test]
 async fn the_pages_example_of_http_runs() {
-    if !has_nginx() {
+    if nginx().is_none() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -181,7 +182,7 @@ async fn the_pages_example_of_http_runs() {
 /// Two targets under load: one is killed, taken out, and comes back; once it is out, no call fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pages_example_of_a_vpc_link_runs_and_survives_a_target() {
-    if !has_nginx() {
+    if nginx().is_none() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
