@@ -53,7 +53,10 @@ pub(super) struct Endpoint {
 pub(super) enum Place {
     Fixed(Target),
     /// Each call may mean another host.
-    Open { scheme: Scheme, authority: Vec<Piece> },
+    Open {
+        scheme: Scheme,
+        authority: Vec<Piece>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,7 +160,10 @@ fn fill(
 }
 
 /// Puts in `${stageVariables.x}`; an unknown one is empty.
-pub(super) fn with_stage_variables(uri: &str, stage_variables: &IndexMap<String, String>) -> String {
+pub(super) fn with_stage_variables(
+    uri: &str,
+    stage_variables: &IndexMap<String, String>,
+) -> String {
     const OPEN: &str = "${stageVariables.";
     let mut out = String::with_capacity(uri.len());
     let mut rest = uri;

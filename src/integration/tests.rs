@@ -563,11 +563,8 @@ async fn a_link_that_leads_nowhere_leads_nowhere_else() {
         plain.vpc_link = Some(link.unwrap_or("abc123").to_owned());
         let mut compiled = CompiledIntegration::compile(&plain, "abcdefghij", &variables);
         if link.is_some() {
-            let access = Access {
-                stage_variables: &variables,
-                vpc_links: links,
-                client_certificate: None,
-            };
+            let access =
+                Access { stage_variables: &variables, vpc_links: links, client_certificate: None };
             compiled = compiled.reached(&plain, access);
         }
         let (integrations, log) = backend(OK);

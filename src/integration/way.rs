@@ -14,7 +14,9 @@ use std::sync::{Arc, OnceLock};
 use indexmap::IndexMap;
 
 use super::endpoint::{self, Endpoint, Place};
-use super::{Backend, CompiledIntegration, IntegrationError, IntegrationRequest, Integrations, Kind};
+use super::{
+    Backend, CompiledIntegration, IntegrationError, IntegrationRequest, Integrations, Kind,
+};
 use crate::model::rest_api;
 use crate::model::stage::DomainCertificate;
 use crate::net::client::{ClientIdentity, Host, Manner, Target};
@@ -84,11 +86,13 @@ fn linked(
 ) -> Result<Arc<str>, Arc<str>> {
     let id = endpoint::with_stage_variables(link, access.stage_variables);
     let target = integration.integration_target.as_deref();
-    let target = target.map(|target| endpoint::with_stage_variables(target, access.stage_variables));
+    let target =
+        target.map(|target| endpoint::with_stage_variables(target, access.stage_variables));
     let Some(targets) = access.vpc_links.get(&id) else { return Ok(Arc::from(id)) };
     let arn = target.as_deref().or_else(|| targets.first().map(String::as_str));
     arn.map(Arc::from).ok_or_else(|| {
-        let why = format!("VPC link `{id}` leads nowhere: the integration has no integrationTarget");
+        let why =
+            format!("VPC link `{id}` leads nowhere: the integration has no integrationTarget");
         Arc::from(why)
     })
 }

@@ -330,13 +330,10 @@ fn a_stage_gets_its_certificate_and_a_new_one_at_once() {
     let mut world = World::default();
     world.deploy("a", "d1", "EDGE");
     let name = |world: &mut World, id: &str| {
-        let body =
-            json!({"stageName": "prod", "deploymentId": "d1", "clientCertificateId": id});
+        let body = json!({"stageName": "prod", "deploymentId": "d1", "clientCertificateId": id});
         world.put(Kind::Stage, "a", "prod", body);
     };
-    let certificate = |text: &str| {
-        json!({"pemEncodedCertificate": text, "tidegatePrivateKey": format!("key of {text}")})
-    };
+    let certificate = |text: &str| json!({"pemEncodedCertificate": text, "tidegatePrivateKey": format!("key of {text}")});
     name(&mut world, "cert01");
     let plan = world.plan();
     assert!(plan.wanted.is_empty(), "without its certificate it would go as nobody");

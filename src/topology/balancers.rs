@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
-use crate::integration::link::{
-    Check, HealthConfig, ListenerConfig, OutlierConfig, TARGETS_MAX,
-};
+use crate::integration::link::{Check, HealthConfig, ListenerConfig, OutlierConfig, TARGETS_MAX};
 use crate::model::document::{At, Section};
 use crate::node::config::BalancerConfig;
 use crate::topology::units;

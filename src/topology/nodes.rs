@@ -11,8 +11,9 @@ use crate::model::document::{At, Section, Value};
 use crate::model::ids::NodeName;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
-    AdminConfig, ApiConfig, BackendsConfig, BalancerConfig, CacheConfig, CertificateConfig, ClusterConfig,
-    CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
+    AdminConfig, ApiConfig, BackendsConfig, BalancerConfig, CacheConfig, CertificateConfig,
+    ClusterConfig, CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig,
+    TimeoutsConfig,
 };
 use crate::topology::store::{self, Store};
 use crate::topology::{Overrides, Topology, apis, balancers, ports, shared, units};

@@ -265,7 +265,8 @@ fn a_backup_made_under_load_has_what_was_acknowledged_before() {
     no_errors(&up.running.err());
 }
 
-const BALANCER: &str = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/o/1";
+const BALANCER: &str =
+    "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/o/1";
 
 /// nginx behind a VPC link lets in whoever shows a stage's client certificate, and nobody else.
 #[test]

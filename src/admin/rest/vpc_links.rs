@@ -74,7 +74,8 @@ fn get_vpc_links(context: &mut Context<'_>, input: &Input) -> Result<Outcome, Ap
 fn with_status(context: &Context<'_>, mut link: Body) -> Body {
     let known = &context.site.installation.load_balancers;
     let targets = support::texts(&link, "targetArns");
-    let unknown = targets.iter().find(|arn| !known.is_empty() && !known.iter().any(|other| other == **arn));
+    let unknown =
+        targets.iter().find(|arn| !known.is_empty() && !known.iter().any(|other| other == **arn));
     let (status, message) = match unknown {
         None => ("AVAILABLE", READY.to_owned()),
         Some(arn) => (

@@ -194,8 +194,7 @@ impl Balancers {
             ))));
         };
         pools.iter().find(|pool| pool.port == port).ok_or_else(|| {
-            let ports: Vec<String> =
-                pools.iter().map(|pool| pool.port.to_string()).collect();
+            let ports: Vec<String> = pools.iter().map(|pool| pool.port.to_string()).collect();
             self.lead_nowhere(Arc::from(format!(
                 "load balancer `{arn}` has no listener on port {port} (in the topology it has {})",
                 ports.join(", ")

@@ -122,7 +122,9 @@ impl Pool {
         if !failed {
             let mut condition = member.lock();
             condition.failures = 0;
-            if condition.ejected_until.is_some_and(|until| now > until + self.outliers.ejected_at_most)
+            if condition
+                .ejected_until
+                .is_some_and(|until| now > until + self.outliers.ejected_at_most)
             {
                 condition.ejections = 0;
                 condition.ejected_until = None;

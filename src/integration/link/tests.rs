@@ -181,13 +181,12 @@ async fn listeners_are_found_by_their_arn_or_by_the_balancers_and_a_port() {
     let rig = rig(&[8080], None);
     let other = LISTENER.replace("/80", "/other");
     for (arn, port, status) in [
-            (NLB, 80, 200),
-            (NLB, 8443, 204),
-            (LISTENER, 80, 204),
-            (other.as_str(), 80, 200),
-            ("orders", 80, 200),
-        ]
-    {
+        (NLB, 80, 200),
+        (NLB, 8443, 204),
+        (LISTENER, 80, 204),
+        (other.as_str(), 80, 200),
+        ("orders", 80, 200),
+    ] {
         assert_eq!(rig.ask(arn, port, Method::GET).await.unwrap(), status, "{arn} {port}");
     }
     for (arn, port, says) in [

@@ -154,11 +154,8 @@ async fn one_call_tries_at_a_time() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_calls_wait_than_may() {
-    let config = Config {
-        connections_per_host_max: 1,
-        pending_per_host_max: Some(1),
-        ..Config::default()
-    };
+    let config =
+        Config { connections_per_host_max: 1, pending_per_host_max: Some(1), ..Config::default() };
     let rig = rig(config);
     let (a, b, c) = tokio::join!(rig.get("/hang"), rig.get("/hang"), rig.get("/200"));
     assert!(matches!(a, Err(ClientError::TimedOut)) && matches!(b, Err(ClientError::TimedOut)));

@@ -127,9 +127,7 @@ pub(super) fn is_failure(outcome: Result<StatusCode, &ClientError>) -> bool {
     match outcome {
         Ok(status) => matches!(
             status,
-            StatusCode::BAD_GATEWAY
-                | StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::GATEWAY_TIMEOUT
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
         ),
         Err(error) => error.is_of_host(),
     }

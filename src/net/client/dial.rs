@@ -306,8 +306,8 @@ impl Tls {
     fn make(&self, scheme: Scheme, manner: &Manner) -> Result<Arc<ClientConfig>, rustls::Error> {
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms;
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let builder = match scheme {
             Scheme::HttpsUnverified => builder
                 .dangerous()

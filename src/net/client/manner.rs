@@ -66,8 +66,7 @@ impl ClientIdentity {
         if chain.is_empty() || chain.len() > CHAIN_MAX {
             return Err(IdentityError::Count);
         }
-        let key =
-            PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| IdentityError::Key)?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| IdentityError::Key)?;
         let parts = chain.iter().map(|certificate| &**certificate);
         let print = print(parts.chain([key.secret_der()]));
         Ok(Self { chain, key, print })

@@ -119,7 +119,9 @@ pub enum ClientError {
     /// The body handed to the client failed; the error is its own.
     #[error("the request's body ended early: {0}")]
     RequestBody(Arc<dyn std::error::Error + Send + Sync>),
-    #[error("{limit} calls wait for a connection to {host}:{port} already ([backends] pending_max)")]
+    #[error(
+        "{limit} calls wait for a connection to {host}:{port} already ([backends] pending_max)"
+    )]
     TooManyPending { host: Arc<str>, port: u16, limit: usize },
     #[error(
         "{host}:{port} failed too often and is not asked for another {} ms ([backends] circuit)",
