@@ -90,6 +90,7 @@ impl Plane {
             account_id: "000000000000".to_owned(),
             domain: "localhost".to_owned(),
             port: String::new(),
+            installation: Default::default(),
         };
         let (gate, effects) = (Arc::new(Open), Arc::new(Open));
         let control = ControlPlane::new(site, Clock::system(), keeper, gate, effects);

@@ -129,6 +129,7 @@ mod tests {
             account_id: "123456789012".to_owned(),
             domain: "gateway.localhost".to_owned(),
             port: String::new(),
+            installation: Default::default(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::deployment::snapshot::{
     AccessLog, CacheRules, CanaryStage, CustomFlow, Flow, LambdaProxyFlow, PartHash, Route, Site,
     Stage,
 };
-use crate::integration::CompiledIntegration;
+use crate::integration::{Access, CompiledIntegration};
 use crate::limits::Throttle;
 use crate::mapping::CompileError;
 use crate::mapping::content::BinaryTypes;
@@ -282,8 +282,10 @@ fn route(
             integration,
             deployment.api.id.as_str(),
             &deployment.stage.variables,
-        ),
+        )
+        .reached(integration, access(deployment)),
         timeout_ms: method.integration.timeout_ms,
+        is_streamed: integration.is_streamed,
         meter: None,
     })
 }
@@ -343,6 +345,15 @@ fn draws(percent: f64) -> u32 {
     (percent.clamp(0.0, 100.0) / 100.0 * f64::from(ExtendedId::DRAWS)).round() as u32
 }
 
+/// How the stage reaches its backends.
+fn access(deployment: &StageDeployment) -> Access<'_> {
+    Access {
+        stage_variables: &deployment.stage.variables,
+        vpc_links: &deployment.vpc_links,
+        client_certificate: deployment.stage.client_certificate.as_ref(),
+    }
+}
+
 /// The settings that hold for a method: its own, else the stage's.
 fn settings<'d>(
     deployment: &'d StageDeployment,
@@ -354,7 +365,8 @@ fn settings<'d>(
 }
 
 /// GET is cached unless switched off; another verb only where a setting of its own switches it on.
-/// Of an `ANY` method only GET is ever cached, and only by a setting of its own.
+/// Of an `ANY` method only GET is ever cached, and only by a setting of its own. An answer that is
+/// streamed is never kept ("Stream the integration response").
 fn cache_rules(
     deployment: &StageDeployment,
     resource: &Resource,
@@ -368,6 +380,7 @@ fn cache_rules(
         Some(enabled) => enabled && (own || is_get),
         None => is_get,
     };
+    let wanted = wanted && !method.integration.is_streamed;
     if !(deployment.stage.cache_enabled && wanted && settings.cache_ttl_seconds > 0) {
         return Ok(None);
     }

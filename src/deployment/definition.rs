@@ -78,7 +78,8 @@ impl Default for Limits {
     }
 }
 
-/// The stage as the data plane serves it. `definition` is what its deployment froze.
+/// The stage as the data plane serves it. `definition` is what its deployment froze. The client
+/// certificate and what VPC links lead to are no part of either: whoever knows them puts them in.
 ///
 /// # Errors
 /// Every place that cannot be served, in the order of the definition; never empty.
@@ -90,7 +91,7 @@ pub fn stage_deployment(
 ) -> Result<StageDeployment, Vec<Unserved>> {
     let mut found = Findings::default();
     let api = rest_api(definition, limits, &mut found);
-    let stage = settings::stage(stage, &api, &mut found);
+    let stage = settings::stage(stage, &mut found);
     let deployment = StageDeployment {
         deployment_id: DeploymentId::new(stage.deployment_id),
         api,

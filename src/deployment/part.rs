@@ -97,6 +97,7 @@ fn without_integrations(api: &mut RestApi) {
             cache_namespace: integration.cache_namespace.clone(),
             cache_key_parameters: integration.cache_key_parameters.clone(),
             timeout_ms: integration.timeout_ms,
+            is_streamed: integration.is_streamed,
             ..Integration::default()
         };
     }

@@ -136,6 +136,8 @@ pub struct Route {
     pub integration: CompiledIntegration,
     /// Time the integration may take, milliseconds.
     pub timeout_ms: u32,
+    /// The client sees each piece of an answer when it comes.
+    pub is_streamed: bool,
     /// The method's own numbers, where its settings ask for them.
     pub meter: Option<Arc<StageMeter>>,
 }

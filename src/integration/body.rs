@@ -24,6 +24,42 @@ pub(super) fn outgoing_body(body: Body) -> RequestBody {
     }
 }
 
+/// A body that keeps something until it is dropped.
+pub(super) fn holding<H: Send + 'static>(body: Body, held: Option<H>) -> Body {
+    match held {
+        None => body,
+        Some(held) => Body::stream(Holding { body, _held: held }),
+    }
+}
+
+pin_project! {
+    struct Holding<H> {
+        #[pin]
+        body: Body,
+        _held: H,
+    }
+}
+
+impl<H> HttpBody for Holding<H> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 pin_project! {
     /// A backend's body with an end to its length and to the time spent waiting for it.
     ///

@@ -1,12 +1,13 @@
 //! An integration's URI: a template that calls fill.
 //!
 //! Stage variables are text put in before anything is read, so they may hold any part of the URI.
-//! `{name}` stands in the path or the query and is filled from the path mappings; one that nothing
-//! fills makes the address invalid. A value can never leave its place: what would end a path or a
-//! query parameter is percent-encoded.
+//! `{name}` stands in the host, the path or the query and is filled from the path mappings; one
+//! that nothing fills makes the address invalid. A value can never leave its place: what would end
+//! a path or a query parameter is percent-encoded, and a host is read anew once it is filled.
 //!
 //! AWS: "Set up HTTP integrations", "Use stage variables for a REST API"; RFC 3986 section 3.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -41,14 +42,25 @@ const RAW_IN_QUERY: &AsciiSet = &TEXT_IN_QUERY.remove(b'%');
 /// A compiled URI.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
-    pub(super) target: Target,
+    pub(super) place: Place,
     path: Vec<Piece>,
     /// Without `?`; empty when there is none.
     query: Vec<Piece>,
 }
 
+/// Where the URI leads.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Fixed(Target),
+    /// Each call may mean another host.
+    Open {
+        scheme: Scheme,
+        authority: Vec<Piece>,
+    },
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     Text(String),
     Parameter(Arc<str>),
 }
@@ -72,11 +84,32 @@ impl Endpoint {
         let rest = rest.split_once('#').map_or(rest, |(before, _fragment)| before);
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
-        let target = target(scheme, authority).map_err(wrong)?;
+        let place = if authority.contains('{') {
+            let authority = pieces(authority, CONTROLS);
+            let authority = authority.ok_or_else(|| wrong("braces do not match"))?;
+            Place::Open { scheme, authority }
+        } else {
+            Place::Fixed(target(scheme, authority).map_err(wrong)?)
+        };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = if path.is_empty() { "/" } else { path };
         let pieces = |text, keep| pieces(text, keep).ok_or_else(|| wrong("braces do not match"));
-        Ok(Self { target, path: pieces(path, RAW_IN_PATH)?, query: pieces(query, RAW_IN_PATH)? })
+        Ok(Self { place, path: pieces(path, RAW_IN_PATH)?, query: pieces(query, RAW_IN_PATH)? })
+    }
+
+    /// The host, filled by a call's values where it has to be.
+    pub(super) fn target(
+        &self,
+        values: &[(Arc<str>, PathValue)],
+    ) -> Result<Cow<'_, Target>, Arc<str>> {
+        let (scheme, authority) = match &self.place {
+            Place::Fixed(target) => return Ok(Cow::Borrowed(target)),
+            Place::Open { scheme, authority } => (*scheme, authority),
+        };
+        let mut filled = String::new();
+        fill(authority, values, CONTROLS, CONTROLS, &mut filled)?;
+        let wrong = |why: &str| Arc::from(format!("{filled}: {why}"));
+        target(scheme, &filled).map(Cow::Owned).map_err(wrong)
     }
 
     /// Appends path and query to `out`; there is a `?` only with a query.
@@ -91,20 +124,6 @@ impl Endpoint {
             fill(&self.query, values, RAW_IN_QUERY, TEXT_IN_QUERY, out)?;
         }
         Ok(())
-    }
-
-    /// Scheme and authority, such as `https://b.test:8443`.
-    pub(super) fn origin(&self) -> String {
-        let Target { scheme, host, port } = &self.target;
-        let (scheme, usual) = match scheme {
-            Scheme::Http => ("http", 80),
-            Scheme::Https | Scheme::HttpsUnverified => ("https", 443),
-        };
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
-        match *port == usual {
-            true => format!("{scheme}://{host}"),
-            false => format!("{scheme}://{host}:{port}"),
-        }
     }
 
     pub(super) fn has_query(&self) -> bool {
@@ -141,7 +160,10 @@ fn fill(
 }
 
 /// Puts in `${stageVariables.x}`; an unknown one is empty.
-fn with_stage_variables(uri: &str, stage_variables: &IndexMap<String, String>) -> String {
+pub(super) fn with_stage_variables(
+    uri: &str,
+    stage_variables: &IndexMap<String, String>,
+) -> String {
     const OPEN: &str = "${stageVariables.";
     let mut out = String::with_capacity(uri.len());
     let mut rest = uri;

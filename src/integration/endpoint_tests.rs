@@ -19,7 +19,8 @@ fn filled(uri: &str, value: &str) -> String {
         (Arc::from("raw"), PathValue::Raw(value.to_owned())),
         (Arc::from("text"), PathValue::Text(value.to_owned())),
     ];
-    let Target { scheme, host, port } = endpoint.target.clone();
+    let Ok(target) = endpoint.target(&values) else { return "bad".to_owned() };
+    let Target { scheme, host, port } = target.into_owned();
     let mut target = String::new();
     match endpoint.fill(&values, &mut target) {
         Ok(()) => format!("{scheme:?} {host} {port} {target}"),
@@ -49,6 +50,12 @@ fn uris_are_taken_apart_and_filled() {
         ("http://h/{other}", "", "unfilled"),
         ("http://${stageVariables.none}/a", "", "bad"),
         ("http://{raw}/a", "", "bad"),
+        ("http://{raw}/a", "H.test:8080", "Http h.test 8080 /a"),
+        ("https://{text}.test/a", "h", "Https h.test 443 /a"),
+        ("http://h{raw}:80/a", "/b", "bad"),
+        ("http://{text}@h/a", "u", "bad"),
+        ("http://{other}/a", "h", "bad"),
+        ("http://{raw/a", "h", "bad"),
         ("http:///a", "", "bad"),
         ("ftp://h/a", "", "bad"),
         ("h/a", "", "bad"),
@@ -70,7 +77,7 @@ fn uris_are_taken_apart_and_filled() {
 #[test]
 fn an_insecure_integration_has_connections_of_its_own() {
     let endpoint = Endpoint::compile("https://h/", &variables(), true).unwrap();
-    assert_eq!(endpoint.target.scheme, Scheme::HttpsUnverified);
+    assert_eq!(endpoint.target(&[]).unwrap().scheme, Scheme::HttpsUnverified);
 }
 
 proptest! {

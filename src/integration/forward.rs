@@ -8,10 +8,13 @@ use http::uri::PathAndQuery;
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 
-use super::body::{LimitedBody, outgoing_body};
+use super::body::{LimitedBody, holding, outgoing_body};
 use super::headers::{self, TRACE_ID};
+use super::streaming::{IDLE_MAX, Streamed};
+use super::way::{self, Way};
 use super::{Backend, IntegrationError, IntegrationRequest, Integrations};
 use crate::call::{Body, BodyError, Reply};
+use crate::model::quotas;
 use crate::net::client::{ClientError, Outgoing, RequestBody, ResponseBody};
 use crate::net::query;
 
@@ -83,36 +86,55 @@ impl Integrations {
     pub(super) async fn ask(
         &self,
         backend: &Backend,
+        request: &IntegrationRequest<'_>,
         make: &(dyn Fn() -> Result<Outgoing, IntegrationError> + Sync),
         body: Body,
-        began: Instant,
-        deadline: Instant,
+        Span { began, deadline }: Span,
     ) -> Result<Response<Body>, IntegrationError> {
         let endpoint = backend.endpoint.as_ref().map_err(bad)?;
-        let known = backend.host.get_or_init(|| self.client.host(&endpoint.target));
-        let other;
-        let host = if self.client.owns(known) {
-            known
-        } else {
-            other = self.client.host(&endpoint.target);
-            &other
+        let body = outgoing_body(body);
+        let (response, held) = match &backend.way {
+            Way::Host(known) => {
+                let host = self.host(backend, known, endpoint, request)?;
+                let outgoing = Outgoing { body, ..make()? };
+                let again = || make().ok();
+                let sent = self.client.send_remade(&host, outgoing, &again, deadline);
+                (sent.await.map_err(|err| explain(err, deadline - began))?, None)
+            }
+            Way::Link(link) => {
+                let arn = link.as_ref().map_err(|why| self.balancers.lead_nowhere(why.clone()))?;
+                let named = way::named(endpoint, request)?;
+                let at = (&**arn, &*named);
+                let (client, manner) = (&self.client, &backend.manner);
+                // Boxed, because most integrations have no link and should not carry its room.
+                let sent = self.balancers.ask(client, at, manner, make, body, deadline);
+                let (response, held) = Box::pin(sent).await?;
+                (response, Some(held))
+            }
         };
-        let outgoing = Outgoing { body: outgoing_body(body), ..make()? };
-        let response = self
-            .client
-            .send_remade(host, outgoing, &|| make().ok(), deadline)
-            .await
-            .map_err(|err| explain(err, deadline - began))?;
         let limit = self.config.response_bytes_max;
-        if response.body().size_hint().lower() > limit {
+        if !backend.is_streamed && response.body().size_hint().lower() > limit {
             return Err(IntegrationError::ResponseTooLarge { limit });
         }
         Ok(response.map(|body| match body {
             ResponseBody::Empty => Body::Empty,
             ResponseBody::Full(bytes) => Body::from(bytes),
-            ResponseBody::Stream(stream) => Body::stream(LimitedBody::new(stream, limit, deadline)),
+            ResponseBody::Stream(stream) if backend.is_streamed => {
+                let until = began + quotas::STREAMING_TIMEOUT_MAX;
+                holding(Body::stream(Streamed::new(stream, IDLE_MAX, until)), held)
+            }
+            ResponseBody::Stream(stream) => {
+                holding(Body::stream(LimitedBody::new(stream, limit, deadline)), held)
+            }
         }))
     }
+}
+
+/// From when to when an integration may take.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    pub(super) began: Instant,
+    pub(super) deadline: Instant,
 }
 
 /// The client sees what the backend said.
@@ -129,7 +151,7 @@ pub(super) fn http(response: Response<Body>, request: &IntegrationRequest<'_>) -
     Reply::new(head.status, head.headers, body)
 }
 
-fn explain(err: ClientError, after: std::time::Duration) -> IntegrationError {
+pub(super) fn explain(err: ClientError, after: std::time::Duration) -> IntegrationError {
     match err {
         ClientError::TimedOut => IntegrationError::Timeout { after },
         ClientError::Refused { .. } => {
@@ -141,7 +163,9 @@ fn explain(err: ClientError, after: std::time::Duration) -> IntegrationError {
         | ClientError::ConnectTimedOut { .. }
         | ClientError::Tls { .. }
         | ClientError::Broken(_)
-        | ClientError::NotHttp(_) => IntegrationError::Network(Arc::from(err.to_string())),
+        | ClientError::NotHttp(_)
+        | ClientError::TooManyPending { .. }
+        | ClientError::CircuitOpen { .. } => IntegrationError::Network(Arc::from(err.to_string())),
     }
 }
 

@@ -5,7 +5,7 @@
 //! its parameters; the answer is the backend's, with the header rules of its kind applied. Choosing
 //! an integration response from it (HTTP, MOCK) is `mapping`'s business again.
 //!
-//! Not here: templates, Lambda and AWS integrations, VPC links; redirects are not followed.
+//! Not here: templates, Lambda and AWS integrations; redirects are not followed.
 //! AWS: "HTTP integrations for REST APIs in API Gateway", "Mock integrations for REST APIs".
 
 mod body;
@@ -13,13 +13,15 @@ mod endpoint;
 mod forward;
 mod headers;
 pub mod lambda;
-
+pub mod link;
+pub mod streaming;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod way;
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
@@ -30,8 +32,12 @@ use tokio::time::Instant;
 use crate::call::{Body, BodyError, IntegrationReport, MappedParameters, Reply};
 use crate::model::quotas;
 use crate::model::rest_api::{self, IntegrationKind};
-use crate::net::client::{Host, HttpClient};
+use crate::net::client::{HttpClient, Manner};
 use endpoint::Endpoint;
+use forward::Span;
+use link::Balancers;
+pub use way::Access;
+use way::Way;
 
 /// What an operator may change.
 #[derive(Clone, Debug)]
@@ -91,8 +97,10 @@ struct Backend {
     endpoint: Result<Endpoint, Arc<str>>,
     api_id: HeaderValue,
     user_agent: HeaderValue,
-    /// Looked up by the first call.
-    host: OnceLock<Arc<Host>>,
+    way: Way,
+    manner: Manner,
+    /// `responseTransferMode` is STREAM.
+    is_streamed: bool,
 }
 
 impl CompiledIntegration {
@@ -116,7 +124,9 @@ impl CompiledIntegration {
             ),
             api_id: header_value(api_id),
             user_agent: header_value(&format!("AmazonAPIGateway_{api_id}")),
-            host: OnceLock::new(),
+            way: Way::of(integration),
+            manner: way::manner(integration),
+            is_streamed: integration.is_streamed,
         };
         let kind = match integration.kind {
             IntegrationKind::Mock => Kind::Nothing,
@@ -143,8 +153,8 @@ impl CompiledIntegration {
             Kind::Nothing => return None,
         };
         let outgoing = outgoing.ok()?;
-        let origin = backend.endpoint.as_ref().ok()?.origin();
-        Some((format!("{origin}{}", outgoing.path_and_query), outgoing.headers))
+        let target = backend.endpoint.as_ref().ok()?.target(&request.mapped.path).ok()?;
+        Some((format!("{target}{}", outgoing.path_and_query), outgoing.headers))
     }
 }
 
@@ -181,11 +191,17 @@ pub struct Forwarded {
 pub struct Integrations {
     config: Config,
     client: HttpClient,
+    balancers: Balancers,
 }
 
 impl Integrations {
     pub fn new(config: Config, client: HttpClient) -> Self {
-        Self { config, client }
+        Self { config, client, balancers: Balancers::default() }
+    }
+
+    /// The same with what VPC links lead to.
+    pub fn with_balancers(self, balancers: Balancers) -> Self {
+        Self { balancers, ..self }
     }
 
     /// Asks the integration, at most until `deadline` and for its own timeout. What is left of both
@@ -203,7 +219,7 @@ impl Integrations {
         deadline: Instant,
     ) -> Result<Reply, IntegrationError> {
         let began = Instant::now();
-        let deadline = deadline.min(began + integration.timeout);
+        let span = Span { began, deadline: deadline.min(began + integration.timeout) };
         let mut reply = match &integration.kind {
             Kind::Nothing => {
                 let why = Arc::from("nothing stands behind the integration");
@@ -212,12 +228,12 @@ impl Integrations {
             Kind::Http(backend) => {
                 let has_body = !body.is_end_stream();
                 let make = || forward::custom(backend, request, has_body);
-                let response = self.ask(backend, &make, body, began, deadline).await?;
+                let response = self.ask(backend, request, &make, body, span).await?;
                 forward::http(response, request)
             }
             Kind::HttpProxy(backend) => {
                 let make = || forward::proxy(backend, request);
-                forward::http_proxy(self.ask(backend, &make, body, began, deadline).await?)
+                forward::http_proxy(self.ask(backend, request, &make, body, span).await?)
             }
         };
         let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

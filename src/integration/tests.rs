@@ -463,3 +463,106 @@ fn trace_headers_are_completed() {
         assert!(made.ends_with(";Sampled=0"));
     }
 }
+
+/// rest-data-plane 7.6.
+#[tokio::test(start_paused = true)]
+async fn redirects_are_the_clients_to_follow() {
+    let (integrations, log) =
+        backend("HTTP/1.1 302 Found\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n");
+    let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/a");
+    let reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
+    assert_eq!(reply.status, StatusCode::FOUND);
+    assert_eq!(reply.headers["location"], "/other");
+    assert_eq!(log.lines().len(), 1);
+}
+
+/// Each call may name its host; what is no host is an invalid address.
+#[tokio::test(start_paused = true)]
+async fn a_host_may_depend_on_the_call() {
+    let integration = compiled(IntegrationKind::HttpProxy, "http://{host}/a");
+    let asked = |value: Option<&str>| {
+        let mut request = get(&[]);
+        let value = value.map(|value| (Arc::from("host"), PathValue::Text(value.to_owned())));
+        request.mapped.path = value.into_iter().collect();
+        request
+    };
+    for host in ["one.test", "two.test:8080", "10.0.0.1", "[::1]:8080"] {
+        let seen = received(&integration, asked(Some(host))).await;
+        assert!(seen.contains(&format!("\nhost: {host}\n")), "{seen}");
+        assert!(seen.starts_with("GET /a HTTP/1.1"), "{seen}");
+    }
+    for wrong in ["", "a/b", "a?b", "user@a", "a b", "a#b", "a%2fb", "a\r\nx: y", "a:22", "[::1"] {
+        let (integrations, log) = backend(OK);
+        let failed = asked(Some(wrong)).of(&integrations, &integration, late()).await;
+        assert!(matches!(failed, Err(IntegrationError::BadEndpoint(_))), "{wrong}: {failed:?}");
+        assert!(log.lines().is_empty());
+    }
+    let (integrations, _) = backend(OK);
+    let failed = asked(None).of(&integrations, &integration, late()).await;
+    assert!(matches!(failed, Err(IntegrationError::BadEndpoint(_))), "{failed:?}");
+}
+
+fn streamed() -> CompiledIntegration {
+    let mut plain = integration(IntegrationKind::HttpProxy, "http://backend.test/");
+    plain.is_streamed = true;
+    CompiledIntegration::compile(&plain, "abcdefghij", &IndexMap::new())
+}
+
+/// rest-data-plane 7.14: the timeout is for the head; pieces may come long after it, and the whole
+/// may be longer than a buffered answer.
+#[tokio::test(start_paused = true)]
+async fn a_streamed_answer_goes_on_after_the_timeout() {
+    let network = Fake::new(|_, mut wire| async move {
+        wire.request().await;
+        wire.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        for _ in 0..4 {
+            sleep(Duration::from_secs(50)).await;
+            wire.write(&format!("32\r\n{}\r\n", "x".repeat(50))).await;
+        }
+        wire.write("0\r\n\r\n").await;
+    });
+    let integrations = integrations(network);
+    let reply = get(&[]).of(&integrations, &streamed(), late()).await.unwrap();
+    // Twice the bound that `integrations` puts on the others.
+    assert_eq!(reply.body.collect().await.unwrap().to_bytes().len(), 200);
+    let buffered = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
+    let reply = get(&[]).of(&integrations, &buffered, late()).await.unwrap();
+    assert!(matches!(reply.body.collect().await, Err(BodyError::TimedOut)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_head_of_a_streamed_answer_has_the_timeout() {
+    let network = Fake::new(|_, mut wire| async move { wire.closed().await });
+    let failed = get(&[]).of(&integrations(network), &streamed(), late()).await;
+    assert!(matches!(failed, Err(IntegrationError::Timeout { .. })), "{failed:?}");
+}
+
+/// Going to the host of the same name instead would call whatever that is.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_leads_nowhere_leads_nowhere_else() {
+    let arn = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/net/n/1";
+    let variables = IndexMap::from([("link".to_owned(), "abc123".to_owned())]);
+    let known = IndexMap::from([("abc123".to_owned(), vec![arn.to_owned()])]);
+    let second = IndexMap::from([("abc123".to_owned(), Vec::new())]);
+    for (link, links, says) in [
+        (Some("other1"), &known, "no VPC link `other1`"),
+        (Some("${stageVariables.none}"), &known, "no VPC link ``"),
+        (Some("${stageVariables.link}"), &known, "[[region.load_balancer]]"),
+        (Some("abc123"), &second, "no integrationTarget"),
+        (None, &known, "not known here"),
+    ] {
+        let mut plain = integration(IntegrationKind::HttpProxy, "http://backend.test/");
+        plain.vpc_link = Some(link.unwrap_or("abc123").to_owned());
+        let mut compiled = CompiledIntegration::compile(&plain, "abcdefghij", &variables);
+        if link.is_some() {
+            let access =
+                Access { stage_variables: &variables, vpc_links: links, client_certificate: None };
+            compiled = compiled.reached(&plain, access);
+        }
+        let (integrations, log) = backend(OK);
+        let failed = get(&[]).of(&integrations, &compiled, late()).await.unwrap_err();
+        let IntegrationError::Configuration(why) = &failed else { panic!("{failed:?}") };
+        assert!(why.contains(says), "{why}");
+        assert!(log.lines().is_empty());
+    }
+}

@@ -10,12 +10,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::admin::protocol::operation::Site;
+use crate::admin::protocol::operation::{Installation, Site};
+use crate::integration::link;
 use crate::model::ids::{ApiId, NodeName};
 use crate::model::problem::Problem;
 use crate::model::quotas;
 use crate::model::rest_api::EndpointType;
 use crate::model::stage::{BasePathMapping, Stage};
+use crate::net::client::CircuitConfig;
 use crate::store::control::{self, DatabaseConfig, KeySource};
 
 /// The pet store's definition, which `up` serves when it is given no other.
@@ -89,6 +91,8 @@ pub struct RegionConfig {
     /// UDP, where edges dial in; `None` in a cluster without edges.
     pub tunnel: Option<SocketAddr>,
     pub backends: BackendsConfig,
+    /// What VPC links lead to; ARNs are unique.
+    pub balancers: Vec<BalancerConfig>,
     pub store: StoreConfig,
     /// The admin listener asks nobody who they are: for tests on loopback.
     pub open_admin: bool,
@@ -113,11 +117,25 @@ impl CommonConfig {
             account_id: self.cluster.account_id.clone(),
             domain: self.cluster.domain.clone(),
             port: String::new(),
+            installation: Installation::default(),
         }
     }
 }
 
 impl RegionConfig {
+    /// The same as all nodes have it, and what only this region can do.
+    pub fn site(&self) -> Site {
+        // A shorter one cuts what is asked for; it refuses nobody.
+        let most = self.common.timeouts.integration_max.max(quotas::INTEGRATION_TIMEOUT_MAX);
+        let most = most.as_millis();
+        let arns = self.balancers.iter().map(|balancer| balancer.arn.clone());
+        let installation = Installation {
+            integration_timeout_max_ms: u64::try_from(most).unwrap_or(u64::MAX),
+            load_balancers: arns.collect(),
+        };
+        Site { installation, ..self.common.site() }
+    }
+
     pub fn doors(&self) -> Doors {
         Doors {
             edges: self.tunnel.is_some(),
@@ -254,6 +272,24 @@ pub struct BackendsConfig {
     pub roots: Vec<PathBuf>,
     /// Whether the system's CAs are trusted.
     pub system_roots: bool,
+    /// Connections to one backend; further calls wait. `None`: the client's own bound.
+    pub connections_max: Option<usize>,
+    /// Calls that may wait for a connection to one backend. `None`: any number, as AWS has it.
+    pub pending_max: Option<usize>,
+    /// `None`: off, as AWS has it.
+    pub circuit: Option<CircuitConfig>,
+}
+
+/// A load balancer as the topology has it; see [`link::BalancerConfig`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalancerConfig {
+    pub arn: String,
+    pub link: Option<String>,
+    pub listeners: Vec<link::ListenerConfig>,
+    pub health: Option<link::HealthConfig>,
+    pub outliers: link::OutlierConfig,
+    /// PEM files.
+    pub tls_roots: Vec<PathBuf>,
 }
 
 /// Where the region keeps what its control plane is told.

@@ -4,6 +4,7 @@
 //! in common is laid by `foundation`, watched by `gauges`, shown by `operator` and taken down by
 //! `shutdown`.
 
+mod backing;
 pub mod config;
 mod control;
 pub mod documents;

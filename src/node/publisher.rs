@@ -24,6 +24,7 @@ use crate::deployment::definition::{
 use crate::deployment::{Changed, Deployments, Fingerprint, Wanted};
 use crate::model::ids::{ApiId, StageName};
 use crate::model::stage::{BasePathMapping, DomainCertificate, StageDeployment};
+use crate::node::backing::{self, Links};
 use crate::node::config::{Doors, TimeoutsConfig};
 use crate::store::control::{Body, Kind, Object, State};
 use crate::store::parts::PartRef;
@@ -115,11 +116,13 @@ pub fn from_state(
     let mut seen = HashSet::new();
     let mut reasons = Vec::new();
     let mut domains = domains(state, &mut reasons);
+    let links = backing::links(state);
     let mut stages: Vec<_> = state.all(Kind::Stage).collect();
     stages.sort_unstable_by_key(|(api, name, _)| (*api, *name));
     for (api, name, object) in stages {
         let key = (ApiId::new(api), StageName::new(name));
-        let found = FoundStage { state, api, object, domains: domains.remove(&key) };
+        let domains = domains.remove(&key);
+        let found = FoundStage { state, api, object, domains, links: &links };
         seen.insert(key.clone());
         let fingerprint = match found.fingerprint() {
             Ok(fingerprint) => fingerprint,
@@ -174,6 +177,8 @@ struct FoundStage<'s> {
     api: &'s str,
     object: &'s Object,
     domains: Option<Vec<BasePathMapping>>,
+    /// All there are.
+    links: &'s Links,
 }
 
 impl FoundStage<'_> {
@@ -188,13 +193,32 @@ impl FoundStage<'_> {
             revision: u64,
             deployment: &'i str,
             domains: &'i Option<Vec<BasePathMapping>>,
+            links: Option<&'i Links>,
+            certificate: Option<u64>,
         }
         let ingredients = Ingredients {
             revision: self.object.revision,
             deployment: self.deployment_id(),
             domains: &self.domains,
+            // A link may be made after the deployment that names it.
+            links: self.names_links().then_some(self.links),
+            certificate: backing::certificate(self.state, &self.object.body)
+                .map(|certificate| certificate.revision),
         };
         Fingerprint::of(&ingredients).map_err(|err| err.to_string())
+    }
+
+    /// Whether its deployment may call through a VPC link. Mostly there are no links at all, and no
+    /// deployment has to be searched.
+    fn names_links(&self) -> bool {
+        if self.links.is_empty() {
+            return false;
+        }
+        let ids = [Some(self.deployment_id()), canary_deployment_id(&self.object.body)];
+        ids.into_iter().flatten().any(|id| {
+            let kept = self.state.get(Kind::DeploymentDefinition, self.api, id);
+            kept.is_some_and(|kept| text(&kept.body, "definition").contains(backing::VPC_LINK))
+        })
     }
 
     /// What a deployment of the API froze.
@@ -219,6 +243,7 @@ impl FoundStage<'_> {
         if [Some(&deployment.api.id), canary].iter().flatten().any(|api| api.as_str() != self.api) {
             return Err(format!("deployment `{id}` or its canary's is another API's"));
         }
+        backing::put_in(self.state, &self.object.body, self.links, &mut deployment)?;
         match doors.remedy(deployment.api.endpoint_type) {
             None => Ok(deployment),
             Some(remedy) => Err(format!(

@@ -272,3 +272,84 @@ fn a_publication_by_somebody_else_is_got_over() {
     assert_eq!(done.compiled.len(), 1);
     assert!(deployments.current().stage("a", "prod").is_some());
 }
+
+impl World {
+    /// An API behind a VPC link, deployed.
+    fn deploy_linked(&mut self, api: &str, link: &str) {
+        let definition = json!({
+            "restApi": {"id": api, "name": api, "endpointConfiguration": {"types": ["EDGE"]}},
+            "resources": [{"id": "root", "path": "/", "resourceMethods": {"GET": {
+                "methodIntegration": {
+                    "type": "HTTP_PROXY", "httpMethod": "GET", "uri": "http://b.test/",
+                    "connectionType": "VPC_LINK", "connectionId": link,
+                },
+            }}}],
+        });
+        let body = json!({"definition": definition.to_string()});
+        self.put(Kind::DeploymentDefinition, api, "d1", body);
+        self.stage(api, "prod", "d1");
+    }
+
+    fn link(&mut self, id: &str, target: &str) {
+        self.put(Kind::VpcLink, "", id, json!({"id": id, "targetArns": [target]}));
+    }
+}
+
+fn content<'p>(plan: &'p Plan, api: &str) -> &'p StageDeployment {
+    let found = plan.wanted.iter().find(|wanted| wanted.api.as_str() == api).unwrap();
+    found.content.as_ref().expect("it is given")
+}
+
+/// A link is made, or deleted and made anew, without a deployment.
+#[test]
+fn a_link_that_changes_publishes_the_stages_that_may_use_it() {
+    let mut world = World::default();
+    world.deploy("a", "d1", "EDGE");
+    world.stage("a", "prod", "d1");
+    world.deploy_linked("b", "link01");
+    world.deploy_linked("c", "${stageVariables.link}");
+    let plan = world.plan();
+    assert_eq!(names(&plan), ["+a/prod", "+b/prod", "+c/prod"]);
+    assert!(content(&plan, "b").vpc_links.is_empty());
+    world.link("link01", "arn:one");
+    world.put(Kind::VpcLinkV2, "", "link02", json!({"vpcLinkId": "link02"}));
+    let plan = world.plan();
+    assert_eq!(names(&plan), ["a/prod", "+b/prod", "+c/prod"]);
+    let links = &content(&plan, "b").vpc_links;
+    assert_eq!((links.len(), &links["link01"]), (1, &vec!["arn:one".to_owned()]));
+    // Which of them the variable names is for the stage to say.
+    let links = &content(&plan, "c").vpc_links;
+    assert_eq!((links.len(), links["link02"].len()), (2, 0));
+    assert_eq!(names(&world.plan()), ["a/prod", "b/prod", "c/prod"]);
+    world.delete(Kind::VpcLink, "", "link01");
+    assert_eq!(names(&world.plan()), ["a/prod", "+b/prod", "+c/prod"]);
+}
+
+#[test]
+fn a_stage_gets_its_certificate_and_a_new_one_at_once() {
+    let mut world = World::default();
+    world.deploy("a", "d1", "EDGE");
+    let name = |world: &mut World, id: &str| {
+        let body = json!({"stageName": "prod", "deploymentId": "d1", "clientCertificateId": id});
+        world.put(Kind::Stage, "a", "prod", body);
+    };
+    let certificate = |text: &str| json!({"pemEncodedCertificate": text, "tidegatePrivateKey": format!("key of {text}")});
+    name(&mut world, "cert01");
+    let plan = world.plan();
+    assert!(plan.wanted.is_empty(), "without its certificate it would go as nobody");
+    assert_eq!(plan.unserved[0].reason, "there is no client certificate `cert01`");
+    world.put(Kind::ClientCertificate, "", "cert01", certificate("one"));
+    let shown = |plan: &Plan| content(plan, "a").stage.client_certificate.clone().unwrap();
+    let plan = world.plan();
+    assert_eq!((shown(&plan).chain.as_str(), shown(&plan).key.as_str()), ("one", "key of one"));
+    assert_eq!(names(&world.plan()), ["a/prod"]);
+    world.put(Kind::ClientCertificate, "", "cert02", certificate("two"));
+    assert_eq!(names(&world.plan()), ["a/prod"]);
+    name(&mut world, "cert02");
+    assert_eq!(shown(&world.plan()).chain, "two");
+    // Edges get neither.
+    world.known = Known::default();
+    let part = crate::deployment::part::Part::of(content(&world.plan(), "a"));
+    let part = String::from_utf8(part.unwrap().bytes).unwrap();
+    assert!(!part.contains("two"), "{part}");
+}

@@ -1,6 +1,7 @@
 //! The region: integrations behind the cut, documents in front of everybody.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use crate::admin;
 use crate::admin::iam::users::{self, NewKey};
 use crate::call::{Body, Connection, Door, ExtendedId};
 use crate::gossip::Key;
+use crate::integration::link::{self, Balancers};
 use crate::integration::{self, Integrations};
 use crate::listener::{Bound, Speaks};
 use crate::model::ids::NodeName;
 use crate::net::client::{self, HttpClient};
 use crate::net::clock::Timestamp;
 use crate::net::tasks::Tasks;
-use crate::node::config::{ApiConfig, BackendsConfig, Document, RegionConfig};
+use crate::node::config::{ApiConfig, BackendsConfig, BalancerConfig, Document, RegionConfig};
 use crate::node::control::{self, Control, Publisher};
 use crate::node::documents::Imported;
 use crate::node::foundation::{Filled, Foundation, named};
@@ -40,7 +42,7 @@ pub(super) async fn start(
     environment: Environment,
 ) -> (Result<Node, StartError>, Tasks) {
     let tasks = Tasks::new(environment.control.clone());
-    let (site, clock) = (config.common.site(), environment.clock.clone());
+    let (site, clock) = (config.site(), environment.clock.clone());
     let store = config.store.clone().control();
     let runtime = environment.store.clone();
     if let Err(error) = std::fs::create_dir_all(&config.common.data) {
@@ -73,6 +75,7 @@ async fn fill(
         plain,
         tunnel,
         backends,
+        balancers,
         store: _,
         open_admin,
         apis,
@@ -94,7 +97,9 @@ async fn fill(
     let certificates = foundation.certificates()?;
 
     let client = http_client(&backends, &foundation)?;
+    let balancers = start_balancers(balancers, &client, &foundation)?;
     let integrations = Integrations::new(integration::Config::default(), client);
+    let integrations = integrations.with_balancers(balancers);
     let deployments_of_node = Arc::new(foundation.deployments());
     let gateway = foundation.gateway(deployments_of_node, Origin::Integration(integrations));
     let purge_head = foundation.purges.newest_seq().to_string();
@@ -202,17 +207,56 @@ fn http_client(
     backends: &BackendsConfig,
     foundation: &Foundation,
 ) -> Result<HttpClient, StartError> {
-    let mut config =
-        client::Config { native_roots: backends.system_roots, ..client::Config::default() };
-    for path in &backends.roots {
+    let default = client::Config::default();
+    let config = client::Config {
+        native_roots: backends.system_roots,
+        roots: roots(&backends.roots)?,
+        connections_per_host_max: backends
+            .connections_max
+            .unwrap_or(default.connections_per_host_max),
+        pending_per_host_max: backends.pending_max,
+        circuit: backends.circuit,
+        ..default
+    };
+    let network = Arc::clone(&foundation.environment.network);
+    Ok(HttpClient::new(config, network, foundation.tasks.clone()))
+}
+
+/// The certificates of PEM files.
+fn roots(paths: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let mut roots = Vec::new();
+    for path in paths {
         let failed = |cause: String| StartError::Roots { path: path.clone(), cause };
         let found = CertificateDer::pem_file_iter(path).map_err(|err| failed(err.to_string()))?;
         for root in found {
-            config.roots.push(root.map_err(|err| failed(err.to_string()))?);
+            roots.push(root.map_err(|err| failed(err.to_string()))?);
         }
     }
-    let network = Arc::clone(&foundation.environment.network);
-    Ok(HttpClient::new(config, network, foundation.tasks.clone()))
+    Ok(roots)
+}
+
+/// What VPC links lead to, looked after from now on.
+fn start_balancers(
+    configs: Vec<BalancerConfig>,
+    client: &HttpClient,
+    foundation: &Foundation,
+) -> Result<Balancers, StartError> {
+    let mut read = Vec::with_capacity(configs.len());
+    for config in configs {
+        read.push(link::BalancerConfig {
+            roots: roots(&config.tls_roots)?,
+            arn: config.arn,
+            link: config.link,
+            listeners: config.listeners,
+            health: config.health,
+            outliers: config.outliers,
+        });
+    }
+    let _control = foundation.environment.control.enter();
+    Balancers::start(read, client, &foundation.tasks).map_err(|(arn, err)| StartError::Roots {
+        path: PathBuf::from(arn),
+        cause: err.to_string(),
+    })
 }
 
 fn accept_edges(

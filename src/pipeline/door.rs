@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
+use crate::integration::streaming;
 use crate::listener::{Answer, Handler, Refused};
 use crate::mapping::compression::compress_reply;
 use crate::model::ids::NodeName;
@@ -64,8 +65,11 @@ impl Handler for Clients {
         Answer::Later(Box::pin(async move {
             let meant = Meant::Route(errand.resolved.clone());
             let outcome = with_known_body(&gateway, errand).await;
+            let is_streamed = meant.route().is_some_and(|own| own.route().is_streamed);
             let mut reply = customise(&call, &meant, outcome.unwrap_or_else(Refusal::into_reply));
-            if let Some(minimum) = minimum {
+            if is_streamed {
+                reply.body = streamed(reply.body, &call.connection.door);
+            } else if let Some(minimum) = minimum {
                 reply = compress_reply(reply, &call.head.headers, u64::from(minimum)).await;
             }
             leave(&gateway, call, named, meant, reply)
@@ -91,6 +95,16 @@ fn refused(
 ) -> Answer {
     let reply = customise(&call, &meant, refusal.into_reply());
     Answer::Now(leave(gateway, call, named, meant, reply))
+}
+
+/// An answer that is streamed reaches the client as it comes, in no coding of ours, and may pause
+/// less long at an edge.
+fn streamed(body: Body, door: &Door) -> Body {
+    match door {
+        Door::Edge => streaming::bounded(body, streaming::IDLE_MAX_EDGE),
+        // The integration bounds it.
+        Door::Region | Door::Private | Door::Tunnel { .. } => body,
+    }
 }
 
 /// The end of the line: deliver and record.

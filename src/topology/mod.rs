@@ -10,6 +10,7 @@
 //! files and ports it names.
 
 mod apis;
+mod balancers;
 mod nodes;
 mod ports;
 mod shared;
@@ -171,7 +172,8 @@ pub fn check(path: &Path, mut warn: impl FnMut(&str, &str)) -> Result<(), Proble
     let common = &topology.region.common;
     let pems =
         common.certificates.iter().flat_map(|certificate| [&certificate.cert, &certificate.key]);
-    for pem in pems.chain(&topology.region.backends.roots) {
+    let balancers = topology.region.balancers.iter().flat_map(|balancer| &balancer.tls_roots);
+    for pem in pems.chain(&topology.region.backends.roots).chain(balancers) {
         if let Err(err) = File::open(pem) {
             let file = pem.display().to_string();
             problems.found.push(Problem::of_file(&file, format!("cannot be read: {err}")));

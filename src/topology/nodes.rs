@@ -11,11 +11,12 @@ use crate::model::document::{At, Section, Value};
 use crate::model::ids::NodeName;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
-    AdminConfig, ApiConfig, BackendsConfig, CacheConfig, CertificateConfig, ClusterConfig,
-    CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
+    AdminConfig, ApiConfig, BackendsConfig, BalancerConfig, CacheConfig, CertificateConfig,
+    ClusterConfig, CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig,
+    TimeoutsConfig,
 };
 use crate::topology::store::{self, Store};
-use crate::topology::{Overrides, Topology, apis, ports, shared, units};
+use crate::topology::{Overrides, Topology, apis, balancers, ports, shared, units};
 
 /// Nodes of one cluster: gossip's digests of more would no longer be small.
 const EDGES_MAX: usize = 500;
@@ -49,6 +50,7 @@ pub(super) struct Region<'a> {
     pub(super) private: Option<SocketAddr>,
     pub(super) plain: Option<SocketAddr>,
     pub(super) tunnel: Option<SocketAddr>,
+    balancers: Vec<BalancerConfig>,
     store: Store,
 }
 
@@ -194,6 +196,7 @@ fn region<'a>(at: At<'a>, folder: &Path, has_edges: bool) -> Region<'a> {
         private: listener(&listeners, "private", None),
         plain: listener(&listeners, "plain", None),
         tunnel,
+        balancers: balancers::read(section.take("load_balancer"), folder),
         store: store::read(section.take("store")),
     };
     listeners.finish();
@@ -358,6 +361,7 @@ fn assemble(
         plain: region.plain,
         tunnel: region.tunnel,
         backends,
+        balancers: region.balancers,
         apis,
     };
     Topology { region, edges }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::model::document::{At, Section};
 use crate::model::quotas;
+use crate::net::client::CircuitConfig;
 use crate::node::config::{
     BackendsConfig, CertificateConfig, LimitsConfig, LogConfig, TimeoutsConfig,
 };
@@ -12,6 +13,11 @@ use crate::telemetry::logs;
 use crate::topology::units;
 
 const MIB: u64 = 1 << 20;
+/// Connections to one backend: more than a machine has ports for one address.
+const CONNECTIONS_MAX: i64 = 100_000;
+/// Failures a circuit remembers the times of.
+const FAILURES_MAX: i64 = 1_000;
+const CIRCUIT_TIME: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(3_600));
 
 pub(super) fn limits(at: Option<At<'_>>) -> LimitsConfig {
     let mut limits = LimitsConfig::default();
@@ -123,7 +129,13 @@ pub(super) fn log(at: Option<At<'_>>) -> LogConfig {
 }
 
 pub(super) fn backends(at: Option<At<'_>>, folder: &Path) -> BackendsConfig {
-    let mut config = BackendsConfig { roots: Vec::new(), system_roots: true };
+    let mut config = BackendsConfig {
+        roots: Vec::new(),
+        system_roots: true,
+        connections_max: None,
+        pending_max: None,
+        circuit: None,
+    };
     let Some(at) = at else { return config };
     let section = Section::new(at);
     for root in section.take("roots").map(|at| at.items()).unwrap_or_default() {
@@ -132,6 +144,27 @@ pub(super) fn backends(at: Option<At<'_>>, folder: &Path) -> BackendsConfig {
     if let Some(on) = section.take("system_roots").and_then(|at| at.boolean()) {
         config.system_roots = on;
     }
+    let count = |section: &Section<'_>, key, least| {
+        let count = section.take(key).and_then(|at| at.integer(least, CONNECTIONS_MAX));
+        count.and_then(|count| usize::try_from(count).ok())
+    };
+    config.connections_max = count(&section, "connections_max", 1);
+    config.pending_max = count(&section, "pending_max", 0);
+    config.circuit = section.take("circuit").and_then(circuit);
     section.finish();
     config
+}
+
+fn circuit(at: At<'_>) -> Option<CircuitConfig> {
+    let section = Section::new(at);
+    let failures = section.require("failures").and_then(|at| at.integer(1, FAILURES_MAX));
+    let time = |key, default| {
+        let at = section.take(key);
+        at.and_then(|at| units::duration(&at, CIRCUIT_TIME.0, CIRCUIT_TIME.1)).unwrap_or(default)
+    };
+    let window = time("window", Duration::from_secs(10));
+    let open_for = time("open_for", Duration::from_secs(30));
+    section.finish();
+    let failures = usize::try_from(failures?).ok()?;
+    Some(CircuitConfig { failures, window, open_for })
 }

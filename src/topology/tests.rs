@@ -523,3 +523,76 @@ fn check_sees_whether_definition_and_topology_fit() {
     write("t.toml", mended);
     check(&file, |_, _| {}).unwrap();
 }
+
+const BALANCER: &str = r#"
+[region]
+[[region.load_balancer]]
+arn = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/net/orders/1"
+tls_roots = ["orders.pem"]
+health = { path = "/up", interval = "2s", timeout = "500ms", healthy = 2, unhealthy = 4 }
+outliers = { failures = 3, ejected_for = "1s", ejected_at_most = "1m" }
+[[region.load_balancer.listener]]
+port = 80
+targets = ["10.0.0.5:8080", "[fd00::1]:8080", "Orders.internal:80"]
+[[region.load_balancer.listener]]
+arn = "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/net/orders/1/2"
+port = 443
+targets = ["10.0.0.5:8443"]
+[backends]
+connections_max = 10
+pending_max = 0
+circuit = { failures = 5, open_for = "1m" }
+"#;
+
+#[test]
+fn load_balancers_and_the_bounds_of_backends() {
+    use crate::integration::link::{Check, OutlierConfig};
+
+    let region = good(BALANCER).region;
+    let [balancer] = region.balancers.as_slice() else { panic!("{:?}", region.balancers) };
+    assert_eq!(balancer.tls_roots, [PathBuf::from("/etc/gate/orders.pem")]);
+    let health = balancer.health.as_ref().unwrap();
+    assert!(matches!(&health.check, Check::Http { path } if path == "/up"));
+    assert_eq!((health.timeout, health.unhealthy), (Duration::from_millis(500), 4));
+    let most = balancer.outliers.ejected_at_most;
+    assert_eq!((balancer.outliers.failures, most), (3, Duration::from_secs(60)));
+    let [plain, secure] = balancer.listeners.as_slice() else { panic!() };
+    let hosts: Vec<_> = plain.targets.iter().map(|(host, port)| (&**host, *port)).collect();
+    assert_eq!(hosts, [("10.0.0.5", 8080), ("fd00::1", 8080), ("orders.internal", 80)]);
+    assert_eq!((secure.port, secure.arn.is_some(), plain.arn.is_some()), (443, true, false));
+    let backends = &region.backends;
+    assert_eq!((backends.connections_max, backends.pending_max), (Some(10), Some(0)));
+    let circuit = backends.circuit.unwrap();
+    assert_eq!((circuit.failures, circuit.window), (5, Duration::from_secs(10)));
+    assert_eq!(region.site().installation.load_balancers.join(" "), balancer.arn);
+
+    let region = good("[region]\n").region;
+    assert!(region.balancers.is_empty() && region.backends.circuit.is_none());
+    let sparse = "[region]\n[[region.load_balancer]]\narn = \"arn:aws:x:y:z:n/1\"\n\
+                  [[region.load_balancer.listener]]\nport = 80\ntargets = [\"a:1\"]\n";
+    let sparse = &good(sparse).region.balancers[0];
+    assert!(sparse.health.is_none());
+    assert_eq!(sparse.outliers, OutlierConfig::default());
+}
+
+#[test]
+fn load_balancers_that_cannot_be() {
+    for (from, to, says) in [
+        ("arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer", "nlb", "no ARN"),
+        ("port = 443", "port = 80", "already"),
+        ("port = 443", "", "`port` is missing"),
+        ("[\"10.0.0.5:8443\"]", "[]", "1 to 64 targets"),
+        ("[\"10.0.0.5:8443\"]", "[\"10.0.0.5\"]", "no address to dial"),
+        ("path = \"/up\"", "tcp = false", "asks for a path"),
+        ("path = \"/up\"", "path = \"up\"", "no path"),
+        ("path = \"/up\",", "path = \"/up\", tcp = true,", "asks for a path"),
+        ("healthy = 2", "helathy = 2", "unknown key"),
+        ("failures = 3", "failures = 0", "not between 1"),
+        ("failures = 5, ", "", "`failures` is missing"),
+        ("connections_max = 10", "connections_max = 0", "not between 1"),
+    ] {
+        assert!(BALANCER.contains(from), "{from}");
+        let problems = bad(&BALANCER.replacen(from, to, 1));
+        assert!(problems.iter().any(|problem| problem.contains(says)), "{says}: {problems:#?}");
+    }
+}

@@ -155,6 +155,7 @@ fn start(tasks: &Tasks) -> SocketAddr {
         account_id: "000000000000".to_owned(),
         domain: "localhost".to_owned(),
         port: String::new(),
+        installation: Default::default(),
     };
     let keeper = Arc::new(MemoryKeeper::default());
     let control =

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -16,7 +17,9 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 use crate::clients::clients;
+use crate::private_backends::{free, nginx};
 use crate::process::{Running, port_base, program, run};
+use crate::world::certs::TestCa;
 
 /// Not the default region and account, so that a client's settings count.
 const TOPOLOGY: &str = r#"
@@ -281,6 +284,50 @@ fn a_backup_made_under_load_has_what_was_acknowledged_before() {
     up.start_again();
     up.has(&before);
     no_errors(&up.running.err());
+}
+
+const BALANCER: &str =
+    "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/o/1";
+
+/// nginx behind a VPC link lets in whoever shows a stage's client certificate, and nobody else.
+#[test]
+fn a_private_backend_lets_in_only_the_stage_with_its_certificate() {
+    let Some(nginx) = nginx() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let ca = TestCa::new();
+    let (cert, key) = ca.issue_pem(&["orders.internal"]);
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (root, cert, key) =
+        (file("ca.pem", ca.root_pem()), file("cert.pem", &cert), file("key.pem", &key));
+    let listen = free(Ipv4Addr::new(127, 0, 0, 4)).to_string();
+    let topology = TOPOLOGY.replace(
+        "[[edge]]\nname = \"edge-a\"",
+        &format!(
+            "[[region.load_balancer]]\narn = \"{BALANCER}\"\ntls_roots = [\"{root}\"]\n\
+             [[region.load_balancer.listener]]\nport = 443\ntargets = [\"{listen}\"]\n\
+             [[edge]]\nname = \"edge-a\""
+        ),
+    );
+    let Some(up) = Up::start(&topology, &[]) else { return };
+    let edge = format!("https://127.0.0.1:{}", up.base + 10);
+    let suffix = format!("execute-api.{REGION}.gateway.localhost");
+    let public = up.data().join("ca/public-ca.pem").display().to_string();
+    let nginx = nginx.display().to_string();
+    let arguments = [
+        ["--edge", &edge],
+        ["--host-suffix", &suffix],
+        ["--ca", &public],
+        ["--nginx", &nginx],
+        ["--balancer", BALANCER],
+        ["--listen", &listen],
+        ["--cert", &cert],
+        ["--key", &key],
+    ];
+    up.passes("private_backends.py", &arguments.concat());
 }
 
 /// Clients that create resources until their region is gone.

@@ -20,6 +20,7 @@ fn gate(open: bool) -> Gate {
         account_id: "123456789012".to_owned(),
         domain: "gateway.localhost".to_owned(),
         port: String::new(),
+        installation: Default::default(),
     };
     Gate { site, clock: Clock::manual(NOW), open }
 }

@@ -22,6 +22,7 @@ pub(in crate::admin) fn site() -> Site {
         account_id: "000000000000".to_owned(),
         domain: "tidegate.test".to_owned(),
         port: String::new(),
+        installation: Default::default(),
     }
 }
 

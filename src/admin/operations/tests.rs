@@ -80,6 +80,7 @@ fn house(service: Service, table: Vec<(&'static str, Handler)>) -> House {
         account_id: "123456789012".to_owned(),
         domain: "localhost".to_owned(),
         port: String::new(),
+        installation: Default::default(),
     };
     let (keeper, effects) = (Arc::new(MemoryKeeper::default()), Arc::new(Counting::default()));
     let clock = Clock::manual(1_586_372_745_000);

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::admin::protocol::error::ApiError;
+use crate::model::quotas;
 use crate::net::clock::Timestamp;
 use crate::store::control::{Body, Txn};
 
@@ -82,6 +83,27 @@ pub struct Site {
     pub domain: String,
     /// `:8443`, or empty where clients need no port.
     pub port: String,
+    pub installation: Installation,
+}
+
+/// What AWS's account and region do not say: what this installation allows and has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// The longest `timeoutInMillis` of an answer that is not streamed.
+    pub integration_timeout_max_ms: u64,
+    /// ARNs of the load balancers that VPC links can lead to. Where there is none, nothing is said
+    /// of any: an installation that serves no VPC links still keeps them.
+    pub load_balancers: Vec<String>,
+}
+
+impl Default for Installation {
+    fn default() -> Self {
+        let most = quotas::INTEGRATION_TIMEOUT_MAX.as_millis();
+        Self {
+            integration_timeout_max_ms: u64::try_from(most).unwrap_or(u64::MAX),
+            load_balancers: Vec::new(),
+        }
+    }
 }
 
 /// What a committed change brings about beyond the new configuration.

@@ -107,6 +107,7 @@ pub(crate) fn site(domain: &str) -> Site {
         account_id: "000000000000".to_owned(),
         domain: domain.to_owned(),
         port: String::new(),
+        installation: Default::default(),
     }
 }
 

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::admin::protocol::error::ApiError;
-use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
+use crate::admin::protocol::operation::{Context, Input, Operations, Outcome, Site};
 use crate::admin::protocol::patch::{self, ANY, Apply, PatchOperation, REPLACE, Rule, Wording};
 use crate::admin::rest::expressions;
 use crate::admin::rest::methods::{Place, touches};
@@ -55,7 +55,7 @@ fn put_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
     }
     null_templates(&mut body, "requestTemplates");
     complete(&mut body, &resource_id);
-    check(&body)?;
+    check(context.site, &body)?;
     method.insert("methodIntegration".to_owned(), Value::Object(body.clone()));
     place.save(context.txn);
     Ok(Outcome::Body(body))
@@ -87,7 +87,7 @@ fn complete(body: &mut Body, resource_id: &str) {
     body.entry("cacheKeyParameters").or_insert_with(|| Value::Array(Vec::new()));
 }
 
-fn check(body: &Body) -> Result<(), ApiError> {
+fn check(site: &Site, body: &Body) -> Result<(), ApiError> {
     let kind = text(body, "type").unwrap_or_default();
     if kind != "MOCK" {
         if text(body, "httpMethod").is_none() {
@@ -101,7 +101,7 @@ fn check(body: &Body) -> Result<(), ApiError> {
     check_passthrough(body)?;
     check_connection(kind, body)?;
     check_streaming(kind, body)?;
-    check_timeout(body)?;
+    check_timeout(site, body)?;
     check_templates(body, "requestTemplates")?;
     expressions::check_request_mappings(body)
 }
@@ -194,11 +194,14 @@ fn check_streaming(kind: &str, body: &Body) -> Result<(), ApiError> {
     }
 }
 
-fn check_timeout(body: &Body) -> Result<(), ApiError> {
-    let streams = text(body, "responseTransferMode") == Some("STREAM");
-    let longest =
-        if streams { quotas::STREAMING_TIMEOUT_MAX } else { quotas::INTEGRATION_TIMEOUT_MAX };
-    let (shortest, longest) = (quotas::INTEGRATION_TIMEOUT_MIN.as_millis(), longest.as_millis());
+/// AWS's 29 s are a quota that an installation may raise.
+fn check_timeout(site: &Site, body: &Body) -> Result<(), ApiError> {
+    let longest = u128::from(site.installation.integration_timeout_max_ms);
+    let longest = match text(body, "responseTransferMode") {
+        Some("STREAM") => longest.max(quotas::STREAMING_TIMEOUT_MAX.as_millis()),
+        _ => longest,
+    };
+    let shortest = quotas::INTEGRATION_TIMEOUT_MIN.as_millis();
     let asked = body.get("timeoutInMillis").and_then(Value::as_u64).map(u128::from);
     if asked.is_some_and(|asked| (shortest..=longest).contains(&asked)) {
         return Ok(());
@@ -243,6 +246,7 @@ const RULES: &[Rule] = &[
 ];
 
 fn update_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
+    let site = context.site;
     let mut place = Place::find(context, input)?;
     let resource_id = place.resource_id().to_owned();
     let body = place.integration()?;
@@ -251,7 +255,7 @@ fn update_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcom
     complete(body, &resource_id);
     // What an import brought is not judged by what a call did not touch.
     if operations.iter().any(|operation| !touches(operation, "/cache")) {
-        check(body)?;
+        check(site, body)?;
     }
     let answer = body.clone();
     place.save(context.txn);

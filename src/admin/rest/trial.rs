@@ -19,7 +19,7 @@ pub(super) const NOW: u64 = 1_770_091_506;
 pub(super) struct World {
     pub(super) txn: Txn,
     pub(super) now: u64,
-    site: Site,
+    pub(super) site: Site,
     tables: Vec<Operations>,
 }
 

@@ -1,6 +1,7 @@
 //! VPC links of REST APIs: a name for a network load balancer that an integration may call.
 //!
-//! What the ARN leads to is the topology's business. A link is ready at once.
+//! What the ARN leads to is the topology's business: a link to what the topology does not know has
+//! failed, until it does. Any other is ready at once.
 //! AWS: API Gateway API Reference, "VpcLink".
 
 use serde_json::{Value, json};
@@ -50,30 +51,50 @@ fn create_vpc_link(context: &mut Context<'_>, input: &Input) -> Result<Outcome, 
     link.insert("name".to_owned(), Value::from(name));
     support::copy_texts(&mut link, input, &["description"]);
     link.insert("targetArns".to_owned(), json!(targets));
-    link.insert("status".to_owned(), Value::from("AVAILABLE"));
-    link.insert("statusMessage".to_owned(), Value::from(READY));
     support::keep_tags(&mut link, input)?;
     // Recorded: the answer to a create is always the pending one.
     let mut answer = support::shown(&link);
     answer.insert("status".to_owned(), Value::from("PENDING"));
-    answer.shift_remove("statusMessage");
     context.txn.put(Kind::VpcLink, "", &id, link);
     Ok(Outcome::Body(answer))
 }
 
 fn get_vpc_link(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
-    Ok(Outcome::Body(support::shown_with_tags(&find(context, input)?)))
+    let link = with_status(context, find(context, input)?);
+    Ok(Outcome::Body(support::shown_with_tags(&link)))
 }
 
 fn get_vpc_links(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
-    let links = context.txn.list(Kind::VpcLink, "");
-    Ok(page(input, links.into_iter().map(|(id, body)| (id, support::shown(&body)))))
+    let links = context.txn.list(Kind::VpcLink, "").into_iter();
+    let links = links.map(|(id, link)| (id, with_status(context, Body::clone(&link))));
+    Ok(page(input, links.map(|(id, link)| (id, support::shown(&link)))))
+}
+
+/// The status is not kept: the topology may know the load balancer after the next start.
+fn with_status(context: &Context<'_>, mut link: Body) -> Body {
+    let known = &context.site.installation.load_balancers;
+    let targets = support::texts(&link, "targetArns");
+    let unknown =
+        targets.iter().find(|arn| !known.is_empty() && !known.iter().any(|other| other == **arn));
+    let (status, message) = match unknown {
+        None => ("AVAILABLE", READY.to_owned()),
+        Some(arn) => (
+            "FAILED",
+            format!(
+                "There is no load balancer {arn}. Add it to the topology as \
+                 [[region.load_balancer]]."
+            ),
+        ),
+    };
+    link.insert("status".to_owned(), Value::from(status));
+    link.insert("statusMessage".to_owned(), Value::from(message));
+    link
 }
 
 fn update_vpc_link(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     let mut link = find(context, input)?;
     patch::apply(&mut link, &patch::read(input)?, PATCH, Wording::Listing)?;
-    let answer = support::shown_with_tags(&link);
+    let answer = support::shown_with_tags(&with_status(context, link.clone()));
     context.txn.put(Kind::VpcLink, "", input.label("vpclink_id"), link);
     Ok(Outcome::Body(answer))
 }
@@ -168,6 +189,21 @@ mod tests {
                 "statusMessage": "Your vpc link is ready for use", "tags": {},
             })
         );
+    }
+
+    /// Ours: on AWS a load balancer exists or it does not; here the topology has to name it.
+    #[test]
+    fn a_link_to_what_the_topology_does_not_know_has_failed() {
+        let mut world = World::new(&[OPERATIONS]);
+        let id = world.id("CreateVpcLink", create(), "id");
+        for (known, status) in [(NLB.replace('n', "m"), "FAILED"), (NLB.to_owned(), "AVAILABLE")] {
+            world.site.installation.load_balancers = vec![known];
+            let got = world.ok("GetVpcLink", call().uri("vpclink_id", &id));
+            assert_eq!(got["status"], status);
+            let said = got["statusMessage"].as_str().unwrap();
+            assert_eq!(said.contains("[[region.load_balancer]]"), status == "FAILED", "{said}");
+            assert_eq!(world.ok("GetVpcLinks", call())["item"][0]["status"], status);
+        }
     }
 
     #[test]

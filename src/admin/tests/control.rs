@@ -94,6 +94,7 @@ fn control(verifies: bool) -> Arc<ControlPlane> {
         account_id: "123456789012".to_owned(),
         domain: "localhost".to_owned(),
         port: String::new(),
+        installation: Default::default(),
     };
     let keeper = Arc::new(MemoryKeeper::default());
     let gatekeeper = Arc::new(Doorman { verifies });

@@ -33,6 +33,7 @@ impl World {
             account_id: "123456789012".to_owned(),
             domain: "gateway.localhost".to_owned(),
             port: String::new(),
+            installation: Default::default(),
         };
         let mut txn = Txn::new(Arc::clone(&self.0));
         let mut cx = Context {

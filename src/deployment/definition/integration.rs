@@ -83,27 +83,19 @@ fn filled_text(own: &Value, name: &str) -> Option<String> {
 
 /// The members that ask for something no part of the gateway can do yet.
 fn refuse_unbuilt(own: &Value, place: &str, found: &mut Findings) {
-    for (name, what) in [
-        ("credentials", "calling the backend with credentials"),
-        ("connectionId", "a VPC link"),
-        ("integrationTarget", "a VPC link"),
-    ] {
+    for (name, what) in [("credentials", "calling the backend with credentials")] {
         if text(own, name).is_some_and(|value| !value.is_empty()) {
             found.unbuilt(format!("{place} {name}"), what);
         }
     }
-    for (name, harmless, what) in [
-        ("connectionType", "INTERNET", "a connection type other than INTERNET"),
-        ("responseTransferMode", "BUFFERED", "response streaming"),
-    ] {
-        if text(own, name).is_some_and(|value| !value.is_empty() && value != harmless) {
-            found.unbuilt(format!("{place} {name}"), what);
-        }
+    let connection = text(own, "connectionType").unwrap_or_default();
+    if connection == "VPC_LINK" && text(own, "connectionId").unwrap_or_default().is_empty() {
+        let hint = "the id of a VPC link, or `${stageVariables.name}`";
+        found.add(format!("{place} connectionId"), "the VPC link is not named", Some(hint));
     }
-    let verify = own.get("tlsConfig").and_then(|tls| text(tls, "serverNameToVerify"));
-    if verify.is_some_and(|name| !name.is_empty()) {
-        let place = format!("{place} tlsConfig serverNameToVerify");
-        found.unbuilt(place, "a server name of one's own");
+    let proxies = matches!(text(own, "type"), Some("HTTP_PROXY"));
+    if text(own, "responseTransferMode") == Some("STREAM") && !proxies {
+        found.unbuilt(format!("{place} responseTransferMode"), "response streaming");
     }
 }
 
@@ -124,17 +116,8 @@ fn backend_uri(uri: &str, place: &str, found: &mut Findings) -> String {
         let hint = "http://host/path or https://host/path, where `{name}` and \
                     `${stageVariables.name}` may stand in";
         found.add(place, "Invalid HTTP endpoint specified for URI", Some(hint));
-    } else if has_open_host(uri) {
-        found.unbuilt(place, "a backend's host that depends on the call");
     }
     uri.to_owned()
-}
-
-/// Whether `{name}` stands before the path: each call could then mean another backend.
-fn has_open_host(uri: &str) -> bool {
-    let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let authority = authority.split(['/', '?']).next().unwrap_or_default();
-    authority.replace("${", "").contains('{')
 }
 
 /// The URI with `x` for each `${stageVariables.name}` and `{name}`; `None` when the braces are
@@ -188,7 +171,10 @@ fn timeout(own: &Value, limits: &Limits) -> u32 {
     let default = u32::try_from(quotas::INTEGRATION_TIMEOUT_MAX.as_millis()).unwrap_or(u32::MAX);
     let asked = own.get("timeoutInMillis").and_then(Value::as_u64);
     let asked = asked.map_or(default, |asked| u32::try_from(asked).unwrap_or(u32::MAX));
-    asked.min(limits.integration_timeout_max_ms)
+    let streams = text(own, "responseTransferMode") == Some("STREAM");
+    let streaming = u32::try_from(quotas::STREAMING_TIMEOUT_MAX.as_millis()).unwrap_or(default);
+    let most = limits.integration_timeout_max_ms;
+    asked.min(if streams { most.max(streaming) } else { most })
 }
 
 /// Templates by media type. AWS keeps an empty one as null.

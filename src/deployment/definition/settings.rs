@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Findings, is_true, text};
 use crate::cache::key::{KeySource, KeyTemplate};
 use crate::model::ids::StageName;
-use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
+use crate::model::rest_api::{Method, Resource, RestApi};
 use crate::model::stage::{
     AccessLogSettings, LoggingLevel, MethodSettings, Stage, UnauthorizedCacheControl,
 };
@@ -33,14 +33,11 @@ pub(super) struct Read<'s> {
     pub(super) deployment_id: &'s str,
 }
 
-pub(super) fn stage<'s>(body: &'s Body, api: &RestApi, found: &mut Findings) -> Read<'s> {
+pub(super) fn stage<'s>(body: &'s Body, found: &mut Findings) -> Read<'s> {
     let member = |name: &str| body.get(name).unwrap_or(&Value::Null);
     let own = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let cache_enabled = member("cacheClusterEnabled").as_bool().unwrap_or(false);
     let variables = variables(member("variables"));
-    if !own("clientCertificateId").is_empty() && calls_backends(api) {
-        found.unbuilt("stage clientCertificateId", "a client certificate towards backends");
-    }
     let mut methods = IndexMap::new();
     let mut defaults = MethodSettings::default();
     for (key, settings) in member("methodSettings").as_object().into_iter().flatten() {
@@ -92,11 +89,6 @@ pub(super) fn canary(stage: &Body) -> Option<CanarySettings<'_>> {
         variables,
         use_stage_cache: is_true(canary, "useStageCache"),
     })
-}
-
-fn calls_backends(api: &RestApi) -> bool {
-    let mut methods = api.resources.iter().flat_map(|resource| &resource.methods);
-    methods.any(|method| method.integration.kind != IntegrationKind::Mock)
 }
 
 fn method_settings(body: &Value) -> MethodSettings {

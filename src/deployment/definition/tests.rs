@@ -252,12 +252,8 @@ fn an_integration_s_places_are_named() {
     };
     for (member, value) in [
         ("credentials", json!("arn:aws:iam::000000000000:role/x")),
-        ("connectionId", json!("link01")),
-        ("connectionType", json!("VPC_LINK")),
         ("responseTransferMode", json!("STREAM")),
-        ("integrationTarget", json!("arn:x")),
         ("uri", json!("ftp://b.test/")),
-        ("uri", json!("http://{id}.test/")),
         ("uri", json!("http://b.test/{")),
     ] {
         let mut integration = http("HTTP");
@@ -442,12 +438,27 @@ fn what_a_canary_cannot_serve_is_named_as_its_own() {
 }
 
 #[test]
-fn a_client_certificate_matters_where_there_is_a_backend() {
-    let mut stage = stage();
-    stage["clientCertificateId"] = json!("cert01");
-    served(&definition(), &stage);
-    let calls = with(METHOD, "methodIntegration", http("HTTP_PROXY"));
-    assert_eq!(refused(&calls, &stage).0, "stage clientCertificateId");
+fn a_link_is_read_with_what_it_leads_to() {
+    let mut integration = http("HTTP_PROXY");
+    integration["connectionType"] = json!("VPC_LINK");
+    let refused = refused(&with(METHOD, "methodIntegration", integration.clone()), &stage());
+    assert_eq!(refused.0, "/pets/{id} GET integration connectionId");
+    integration["connectionId"] = json!("${stageVariables.link}");
+    integration["integrationTarget"] = json!("arn:x");
+    integration["tlsConfig"] = json!({"serverNameToVerify": "inside.test"});
+    integration["responseTransferMode"] = json!("STREAM");
+    integration["timeoutInMillis"] = json!(900_000);
+    let found = served(&with(METHOD, "methodIntegration", integration.clone()), &stage());
+    let read = &found.api.resources[0].methods[0].integration;
+    assert_eq!(read.vpc_link.as_deref(), Some("${stageVariables.link}"));
+    assert_eq!(read.integration_target.as_deref(), Some("arn:x"));
+    assert_eq!(read.server_name_to_verify.as_deref(), Some("inside.test"));
+    assert!(read.is_streamed);
+    assert_eq!(read.timeout_ms, 900_000, "a streamed answer may take fifteen minutes");
+    // An id without the connection type means nothing.
+    integration["connectionType"] = json!("INTERNET");
+    let found = served(&with(METHOD, "methodIntegration", integration), &stage());
+    assert_eq!(found.api.resources[0].methods[0].integration.vpc_link, None);
 }
 
 #[test]

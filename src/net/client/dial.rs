@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::body::describe;
 use super::host::{Http1, Http2, Slot};
-use super::{ClientError, Config, Host, Scheme, Shared};
+use super::{ClientError, Config, Host, Manner, Scheme, Shared, Target};
 use crate::net::socket::{Network, Stream};
 use crate::net::tasks::Tasks;
 
@@ -54,8 +54,8 @@ pub(super) async fn dial(shared: &Shared, host: &Host, slot: Slot) -> Result<Fre
 }
 
 async fn open(shared: &Shared, host: &Host, slot: Slot) -> Result<Fresh, ClientError> {
-    let stream = connect(shared, host).await?;
     let target = &host.target;
+    let stream = connect(shared, target).await?;
     let heard = Arc::new(AtomicBool::new(false));
     if target.scheme == Scheme::Http {
         return http1(Io { socket: Socket::Plain(stream), heard: heard.clone() }, heard, slot)
@@ -63,9 +63,15 @@ async fn open(shared: &Shared, host: &Host, slot: Slot) -> Result<Fresh, ClientE
     }
     let failed =
         |cause: String| ClientError::Tls { host: target.host.clone(), cause: Arc::from(cause) };
-    let name = ServerName::try_from(target.host.to_string())
+    let manner = &host.manner;
+    let name = manner.server_name.as_ref().unwrap_or(&target.host);
+    let name = ServerName::try_from(name.to_string())
         .map_err(|_| failed("the name is not one a certificate can hold".to_owned()))?;
-    let config = shared.tls.config(target.scheme).map_err(|err| failed(err.to_string()))?;
+    let config = match manner.has_usual_tls() {
+        true => shared.tls.config(target.scheme),
+        false => host.tls.get_or_init(|| shared.tls.make(target.scheme, manner)).clone(),
+    };
+    let config = config.map_err(|err| failed(err.to_string()))?;
     let stream = TlsConnector::from(config)
         .connect(name, stream)
         .await
@@ -76,8 +82,7 @@ async fn open(shared: &Shared, host: &Host, slot: Slot) -> Result<Fresh, ClientE
 }
 
 /// Tries the name's addresses in order and reports the last failure.
-async fn connect(shared: &Shared, host: &Host) -> Result<Stream, ClientError> {
-    let target = &host.target;
+pub(super) async fn connect(shared: &Shared, target: &Target) -> Result<Stream, ClientError> {
     let addresses = shared.names.resolve(&*shared.network, &target.host, target.port).await?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses.iter() {
@@ -268,6 +273,8 @@ pub(super) struct Tls {
     native_roots: bool,
     roots: Vec<CertificateDer<'static>>,
     alpn: Vec<Vec<u8>>,
+    /// What is trusted: the machine's roots and the operator's.
+    store: OnceLock<Result<Arc<RootCertStore>, rustls::Error>>,
     verified: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
     unverified: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
 }
@@ -282,20 +289,45 @@ impl Tls {
             native_roots: config.native_roots,
             roots: config.roots.clone(),
             alpn,
+            store: OnceLock::new(),
             verified: OnceLock::new(),
             unverified: OnceLock::new(),
         }
     }
 
     fn config(&self, scheme: Scheme) -> Result<Arc<ClientConfig>, rustls::Error> {
-        match scheme {
-            Scheme::HttpsUnverified => self.unverified.get_or_init(|| self.make_unverified()),
-            Scheme::Http | Scheme::Https => self.verified.get_or_init(|| self.make_verified()),
-        }
-        .clone()
+        let usual = match scheme {
+            Scheme::HttpsUnverified => &self.unverified,
+            Scheme::Http | Scheme::Https => &self.verified,
+        };
+        usual.get_or_init(|| self.make(scheme, &Manner::default())).clone()
     }
 
-    fn make_verified(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
+    fn make(&self, scheme: Scheme, manner: &Manner) -> Result<Arc<ClientConfig>, rustls::Error> {
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = match scheme {
+            Scheme::HttpsUnverified => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms))),
+            Scheme::Http | Scheme::Https => builder.with_root_certificates(match &manner.roots {
+                Some(roots) => Arc::clone(&roots.store),
+                None => self.store.get_or_init(|| self.trusted()).clone()?,
+            }),
+        };
+        let mut config = match &manner.identity {
+            Some(identity) => {
+                builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols.clone_from(&self.alpn);
+        Ok(Arc::new(config))
+    }
+
+    fn trusted(&self) -> Result<Arc<RootCertStore>, rustls::Error> {
         let mut store = RootCertStore::empty();
         if self.native_roots {
             let native = rustls_native_certs::load_native_certs();
@@ -310,24 +342,7 @@ impl Tls {
         for root in &self.roots {
             store.add(root.clone())?;
         }
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(store)
-            .with_no_client_auth();
-        config.alpn_protocols.clone_from(&self.alpn);
-        Ok(Arc::new(config))
-    }
-
-    fn make_unverified(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
-        let provider = provider();
-        let algorithms = provider.signature_verification_algorithms;
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
-            .with_no_client_auth();
-        config.alpn_protocols.clone_from(&self.alpn);
-        Ok(Arc::new(config))
+        Ok(Arc::new(store))
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::body::{RequestBody, ResponseBody, describe};
 use super::dial::{Fresh, dial};
 use super::host::{Checkout, Http1, Http2, Slot, Ticket, unspeakable};
-use super::{BoxError, ClientError, Host, Outgoing, Scheme, Shared};
+use super::{BoxError, ClientError, Host, Outgoing, Scheme, Shared, Target, Unanswered};
 
 /// A connection to send on.
 enum Carrier {
@@ -28,14 +28,20 @@ pub(super) async fn send(
     mut request: Outgoing,
     again: &(dyn Fn() -> Option<Outgoing> + Sync),
     deadline: Instant,
-) -> Result<Response<ResponseBody>, ClientError> {
+) -> Result<Response<ResponseBody>, Box<Unanswered>> {
     loop {
-        match acquire(shared, host, deadline).await? {
+        let carrier = match acquire(shared, host, deadline).await {
+            Ok(carrier) => carrier,
+            Err(error) => return Err(Box::new(Unanswered { error, unsent: Some(request) })),
+        };
+        match carrier {
             Carrier::Fresh(connection) => {
                 let request = over_http1(host, request)?;
-                return exchange(connection, request).await.map_err(|failed| failed.error);
+                return exchange(connection, request).await.map_err(|failed| failed.error.into());
             }
-            Carrier::Http2(connection) => return over_http2(host, connection, request).await,
+            Carrier::Http2(connection) => {
+                return over_http2(host, connection, request).await.map_err(Into::into);
+            }
             Carrier::Reused(connection) => {
                 let repeatable = request.is_repeatable();
                 let failed = match exchange(connection, over_http1(host, request)?).await {
@@ -47,9 +53,9 @@ pub(super) async fn send(
                     Some(unsent) => from_http1(unsent),
                     None if repeatable && failed.unheard => match again() {
                         Some(remade) => remade,
-                        None => return Err(failed.error),
+                        None => return Err(failed.error.into()),
                     },
-                    None => return Err(failed.error),
+                    None => return Err(failed.error.into()),
                 };
             }
         }
@@ -66,6 +72,10 @@ async fn acquire(
             Checkout::Http1(connection) => return Ok(Carrier::Reused(connection)),
             Checkout::Http2(connection) => return Ok(Carrier::Http2(connection)),
             Checkout::Dial(slot) => slot,
+            Checkout::Crowded { limit } => {
+                let Target { host, port, .. } = host.target.clone();
+                return Err(ClientError::TooManyPending { host, port, limit });
+            }
             Checkout::Wait(ticket) => match tokio::time::timeout_at(deadline, ticket).await {
                 Ok(Ok(Ticket::Connection(connection))) => return Ok(Carrier::Reused(connection)),
                 Ok(Ok(Ticket::Slot(slot))) => slot,

@@ -6,19 +6,21 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::HeaderValue;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::body::RequestBody;
+use super::circuit::Circuit;
 use super::dial::Io;
-use super::{ClientError, Target};
+use super::{ClientError, Config, Manner, Target};
 
 /// Streams in flight on one HTTP/2 connection before another is opened: the least that RFC 9113
 /// section 6.5.2 advises a server to allow.
@@ -29,12 +31,17 @@ pub struct Host {
     /// The client it belongs to.
     pub(super) client: u64,
     pub(super) target: Target,
+    pub(super) manner: Manner,
+    /// Made by the first connection, where it is not the client's own.
+    pub(super) tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
+    pub(super) circuit: Option<Circuit>,
     /// `None`: the host's name cannot stand in a header, so nothing can be sent.
     pub(super) header: Option<HeaderValue>,
     /// One at a time opens a connection once it is known that a single one carries many calls.
     pub(super) dialing: Semaphore,
     pub(super) speaks_http2: AtomicBool,
     connections_max: usize,
+    pending_max: Option<usize>,
     idle_max: usize,
     idle_timeout: Duration,
     state: Mutex<State>,
@@ -68,27 +75,34 @@ pub(super) enum Checkout {
     Http2(Http2),
     Dial(Slot),
     Wait(oneshot::Receiver<Ticket>),
+    /// As many wait as may.
+    Crowded {
+        limit: usize,
+    },
 }
 
 impl Host {
-    pub(super) fn new(
-        client: u64,
-        target: Target,
-        connections_max: usize,
-        idle_max: usize,
-        idle_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(client: u64, target: Target, manner: Manner, config: &Config) -> Self {
         Self {
             client,
             header: target.host_header(),
+            circuit: config.circuit.filter(|_| !manner.is_balanced).map(Circuit::new),
             target,
+            manner,
+            tls: OnceLock::new(),
             dialing: Semaphore::new(1),
             speaks_http2: AtomicBool::new(false),
-            connections_max: connections_max.max(1),
-            idle_max,
-            idle_timeout,
+            connections_max: config.connections_per_host_max.max(1),
+            pending_max: config.pending_per_host_max,
+            idle_max: config.idle_per_host_max,
+            idle_timeout: config.idle_timeout,
             state: Mutex::new(State::default()),
         }
+    }
+
+    /// Whether forgetting it would lose something: connections, or what its circuit knows.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.open() > 0 || self.circuit.as_ref().is_some_and(Circuit::is_disturbed)
     }
 
     /// Connections open or being opened.
@@ -115,6 +129,11 @@ impl Host {
                     None if full => {
                         let (sender, receiver) = oneshot::channel();
                         state.waiting.retain(|waiter| !waiter.is_closed());
+                        if let Some(limit) = self.pending_max
+                            && state.waiting.len() >= limit
+                        {
+                            return Checkout::Crowded { limit };
+                        }
                         state.waiting.push_back(sender);
                         return Checkout::Wait(receiver);
                     }

@@ -13,9 +13,13 @@
 //! no body (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
 
 mod body;
+mod circuit;
 mod dial;
 mod exchange;
 mod host;
+mod manner;
+#[cfg(test)]
+mod bounds_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
@@ -24,7 +28,7 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -37,7 +41,9 @@ use crate::net::socket::Network;
 use crate::net::tasks::Tasks;
 
 pub use body::{RequestBody, ResponseBody, StreamedBody};
+pub use circuit::CircuitConfig;
 pub use host::Host;
+pub use manner::{ClientIdentity, IdentityError, Manner, Roots};
 
 /// Hosts remembered at once; more are forgotten when nothing is open to them. One per integration
 /// of every API a node may serve (300 resources, AWS quotas) with room for several APIs.
@@ -60,6 +66,10 @@ pub struct Config {
     pub idle_per_host_max: usize,
     /// Connections per host, used and unused together; further calls wait for one.
     pub connections_per_host_max: usize,
+    /// Calls per host that may wait for a connection; further ones fail. `None`: any number.
+    pub pending_per_host_max: Option<usize>,
+    /// `None`: a host that fails is asked again and again, as AWS does.
+    pub circuit: Option<CircuitConfig>,
     /// How long an address list is used before the name is looked up again.
     pub dns_ttl: Duration,
     /// Trust the machine's root certificates.
@@ -77,6 +87,8 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             idle_per_host_max: 512,
             connections_per_host_max: 4_096,
+            pending_per_host_max: None,
+            circuit: None,
             dns_ttl: Duration::from_secs(5),
             native_roots: true,
             roots: Vec::new(),
@@ -107,6 +119,48 @@ pub enum ClientError {
     /// The body handed to the client failed; the error is its own.
     #[error("the request's body ended early: {0}")]
     RequestBody(Arc<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "{limit} calls wait for a connection to {host}:{port} already ([backends] pending_max)"
+    )]
+    TooManyPending { host: Arc<str>, port: u16, limit: usize },
+    #[error(
+        "{host}:{port} failed too often and is not asked for another {} ms ([backends] circuit)",
+        left.as_millis()
+    )]
+    CircuitOpen { host: Arc<str>, port: u16, left: Duration },
+}
+
+impl ClientError {
+    /// Whether it speaks against the host, and not against the call or our own bounds.
+    pub fn is_of_host(&self) -> bool {
+        match self {
+            ClientError::Resolve { .. }
+            | ClientError::Refused { .. }
+            | ClientError::Connect { .. }
+            | ClientError::Tls { .. }
+            | ClientError::ConnectTimedOut { .. }
+            | ClientError::TimedOut
+            | ClientError::Broken(_)
+            | ClientError::NotHttp(_) => true,
+            ClientError::RequestBody(_)
+            | ClientError::TooManyPending { .. }
+            | ClientError::CircuitOpen { .. } => false,
+        }
+    }
+}
+
+/// A request that got no answer. It comes back where not a byte of it was sent, so that whoever has
+/// another target may ask that one: no verb can have had an effect.
+#[derive(Debug)]
+pub struct Unanswered {
+    pub error: ClientError,
+    pub unsent: Option<Outgoing>,
+}
+
+impl From<ClientError> for Box<Unanswered> {
+    fn from(error: ClientError) -> Self {
+        Box::new(Unanswered { error, unsent: None })
+    }
 }
 
 /// Where a request goes; connections are kept per target.
@@ -164,7 +218,7 @@ struct Shared {
     tasks: Tasks,
     tls: dial::Tls,
     names: dial::Names,
-    hosts: Mutex<HashMap<Target, Arc<Host>>>,
+    hosts: Mutex<Hosts>,
 }
 
 impl HttpClient {
@@ -204,22 +258,27 @@ impl HttpClient {
     /// The place where connections to `target` are kept. Callers keep it, so that a call need not
     /// look it up.
     pub fn host(&self, target: &Target) -> Arc<Host> {
-        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = hosts.get(target) {
-            return host.clone();
+        self.host_as(target, &Manner::default())
+    }
+
+    /// The same for another manner of speaking to it.
+    pub fn host_as(&self, target: &Target, manner: &Manner) -> Arc<Host> {
+        let mut hosts = self.0.hosts();
+        self.0.look_up(&mut hosts, target, manner)
+    }
+
+    /// The same for a target that a call named, who could name any number: `None` where as many
+    /// hosts are in use as are remembered at once.
+    pub fn host_if_room(&self, target: &Target, manner: &Manner) -> Option<Arc<Host>> {
+        let mut hosts = self.0.hosts();
+        let key = (target.clone(), manner.clone());
+        if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&key) {
+            hosts.retain(|_, host| host.is_wanted());
+            if hosts.len() >= HOSTS_MAX {
+                return None;
+            }
         }
-        if hosts.len() >= HOSTS_MAX {
-            hosts.retain(|_, host| host.open() > 0);
-        }
-        let host = Arc::new(Host::new(
-            self.0.id,
-            target.clone(),
-            self.0.config.connections_per_host_max,
-            self.0.config.idle_per_host_max,
-            self.0.config.idle_timeout,
-        ));
-        hosts.insert(target.clone(), host.clone());
-        host
+        Some(self.0.look_up(&mut hosts, target, manner))
     }
 
     /// Whether `host` is one of this client's: one process may run several nodes.
@@ -257,24 +316,83 @@ impl HttpClient {
         again: &(dyn Fn() -> Option<Outgoing> + Sync),
         deadline: Instant,
     ) -> Result<Response<ResponseBody>, ClientError> {
+        let sent = self.send_or_return(host, request, again, deadline).await;
+        sent.map_err(|unanswered| unanswered.error)
+    }
+
+    /// The same, and the request comes back where not a byte of it was sent.
+    pub async fn send_or_return(
+        &self,
+        host: &Arc<Host>,
+        request: Outgoing,
+        again: &(dyn Fn() -> Option<Outgoing> + Sync),
+        deadline: Instant,
+    ) -> Result<Response<ResponseBody>, Box<Unanswered>> {
+        let pass = match &host.circuit {
+            Some(circuit) => Some(circuit.admit(Instant::now()).map_err(|left| {
+                let Target { host, port, .. } = host.target.clone();
+                ClientError::CircuitOpen { host, port, left }
+            })?),
+            None => None,
+        };
         let sent = exchange::send(&self.0, host, request, again, deadline);
-        match tokio::time::timeout_at(deadline, sent).await {
+        let outcome = match tokio::time::timeout_at(deadline, sent).await {
             Ok(outcome) => outcome,
-            Err(_elapsed) => Err(ClientError::TimedOut),
+            Err(_elapsed) => Err(ClientError::TimedOut.into()),
+        };
+        if let Some(pass) = pass {
+            let status = outcome.as_ref().map(Response::status).map_err(|lost| &lost.error);
+            if pass.ended(circuit::is_failure(status), Instant::now()) {
+                let Target { host, port, .. } = &host.target;
+                tracing::warn!(%host, port, "A backend fails too often and gets a rest.");
+            }
+        }
+        outcome
+    }
+
+    /// Opens a TCP connection and closes it again: whether somebody listens there.
+    ///
+    /// # Errors
+    /// Why there is none within `limit`.
+    pub async fn reach(&self, target: &Target, limit: Duration) -> Result<(), ClientError> {
+        match tokio::time::timeout(limit, dial::connect(&self.0, target)).await {
+            Ok(outcome) => outcome.map(drop),
+            Err(_elapsed) => Err(ClientError::ConnectTimedOut { limit }),
         }
     }
 }
 
+type Hosts = HashMap<(Target, Manner), Arc<Host>>;
+
 impl Shared {
+    fn hosts(&self) -> MutexGuard<'_, Hosts> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_up(&self, hosts: &mut Hosts, target: &Target, manner: &Manner) -> Arc<Host> {
+        let key = (target.clone(), manner.clone());
+        if let Some(host) = hosts.get(&key) {
+            return host.clone();
+        }
+        if hosts.len() >= HOSTS_MAX {
+            hosts.retain(|_, host| host.is_wanted());
+        }
+        let host = Arc::new(Host::new(self.id, target.clone(), manner.clone(), &self.config));
+        hosts.insert(key, host.clone());
+        host
+    }
+
     fn all_hosts(&self) -> Vec<Arc<Host>> {
-        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.values().cloned().collect()
+        self.hosts().values().cloned().collect()
     }
 
     fn sweep(&self, now: Instant) {
         for host in self.all_hosts() {
             host.sweep(now);
         }
+        // What nobody keeps and nothing is open to: hosts of calls that named them, and those of
+        // certificates that were replaced.
+        self.hosts().retain(|_, host| Arc::strong_count(host) > 1 || host.is_wanted());
         self.names.sweep(now);
     }
 }
@@ -308,7 +426,7 @@ impl Target {
     }
 
     /// `None` when the name holds what no header may hold.
-    fn host_header(&self) -> Option<HeaderValue> {
+    pub fn host_header(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.authority()).ok()
     }
 }

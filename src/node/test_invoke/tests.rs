@@ -23,6 +23,7 @@ fn site() -> Site {
         account_id: "000000000000".into(),
         domain: "gateway.localhost".into(),
         port: String::new(),
+        installation: Default::default(),
     }
 }
 

@@ -36,7 +36,6 @@ use crate::admin::openapi::{EXTENSION, REFERENCE_HOPS_MAX, begins_with, syntax};
 use crate::admin::protocol::operation::Site;
 use crate::model::document::{At, Node, Value};
 use crate::model::problem::{self, Findings, Problem, Problems};
-use crate::model::quotas;
 
 pub use places::{Places, Written};
 pub(in crate::admin) use schemas::MODELS_URL;
@@ -79,7 +78,7 @@ pub struct Options {
 impl Options {
     /// AWS's own defaults for an API at a site.
     pub fn new(api_id: &str, site: &Site) -> Self {
-        let most = quotas::INTEGRATION_TIMEOUT_MAX.as_millis();
+        let most = site.installation.integration_timeout_max_ms;
         Self {
             api_id: api_id.to_owned(),
             site: site.clone(),

@@ -63,6 +63,7 @@ impl Plane {
             account_id: "123456789012".to_owned(),
             domain: "gateway.localhost".to_owned(),
             port: String::new(),
+            installation: Default::default(),
         };
         let keeper = Arc::new(MemoryKeeper::default());
         let control =

@@ -1,0 +1,152 @@
+//! Answers that are streamed (`responseTransferMode: STREAM`): how long may they take?
+//!
+//! The client sees each piece when it comes. What ends such an answer early is only time: too much
+//! of it in all, or too long without a piece. Its length is not bounded.
+//!
+//! AWS: API Gateway Developer Guide, "Stream the integration response for your proxy integrations".
+
+use std::fmt::Display;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+
+use crate::call::{Body, BodyError};
+use crate::model::quotas;
+
+/// Longest pause of an answer at regional and private endpoints, and at edge-optimized ones.
+pub const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+pub const IDLE_MAX_EDGE: Duration = Duration::from_secs(30);
+
+/// A body that ends with an error when it pauses longer than `idle` or takes longer than AWS's
+/// fifteen minutes in all. A body that is at hand stays as it is.
+pub fn bounded(body: Body, idle: Duration) -> Body {
+    match body {
+        Body::Empty | Body::Full(_) => body,
+        body => {
+            let until = Instant::now() + quotas::STREAMING_TIMEOUT_MAX;
+            Body::stream(Streamed::new(body, idle, until))
+        }
+    }
+}
+
+pin_project! {
+    pub(super) struct Streamed<B> {
+        #[pin]
+        body: B,
+        idle: Duration,
+        until: Instant,
+        // Runs while there is nothing to read.
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+impl<B> Streamed<B> {
+    pub(super) fn new(body: B, idle: Duration, until: Instant) -> Self {
+        Self { body, idle, until, timer: None }
+    }
+}
+
+impl<B> HttpBody for Streamed<B>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Display,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut this = self.project();
+        let now = Instant::now();
+        // One that never pauses has an end as well.
+        if now >= *this.until {
+            return Poll::Ready(Some(Err(BodyError::TimedOut)));
+        }
+        if let Poll::Ready(frame) = this.body.poll_frame(cx) {
+            this.timer.set(None);
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::aborted)));
+        }
+        if this.timer.is_none() {
+            let end = (*this.until).min(now + *this.idle);
+            this.timer.set(Some(tokio::time::sleep_until(end)));
+        }
+        match this.timer.as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+            true => Poll::Ready(Some(Err(BodyError::TimedOut))),
+            false => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::{BodyExt, StreamBody};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A body of `times` pieces with a pause before each.
+    fn pieces(times: u64, pause: Duration) -> Body {
+        let frames = stream::unfold(times, move |left| async move {
+            sleep(pause).await;
+            let frame = Ok::<_, BodyError>(Frame::data(Bytes::from_static(b"x")));
+            (left > 0).then(|| (frame, left - 1))
+        });
+        Body::stream(StreamBody::new(Box::pin(frames)))
+    }
+
+    async fn read(mut body: Body) -> (usize, Option<BodyError>) {
+        let mut read = 0;
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(_) => read += 1,
+                Err(err) => return (read, Some(err)),
+            }
+        }
+        (read, None)
+    }
+
+    /// rest-data-plane 7.14: idle 5 min regional and private, 30 s edge; 15 min in all.
+    #[tokio::test(start_paused = true)]
+    async fn pauses_and_the_whole_are_bounded() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        for (times, pause, idle, came, whole) in [
+            // Far longer than a buffered answer may take.
+            (10, minute, IDLE_MAX, 10, true),
+            (3, 29 * second, IDLE_MAX_EDGE, 3, true),
+            (3, 31 * second, IDLE_MAX_EDGE, 0, false),
+            (3, 5 * minute + second, IDLE_MAX, 0, false),
+            // Never a long pause, and still too long.
+            (10_000, second, IDLE_MAX, 899, false),
+        ] {
+            let began = Instant::now();
+            let (read, failed) = read(bounded(pieces(times, pause), idle)).await;
+            assert_eq!((read, failed.is_none()), (came, whole), "{pause:?} {failed:?}");
+            assert!(whole || matches!(failed, Some(BodyError::TimedOut)));
+            assert!(began.elapsed() <= quotas::STREAMING_TIMEOUT_MAX + second);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_at_hand_stays_as_it_is() {
+        assert!(matches!(bounded(Body::Empty, IDLE_MAX), Body::Empty));
+        let full = bounded(Body::from(Bytes::from_static(b"x")), IDLE_MAX);
+        assert!(matches!(full, Body::Full(_)));
+    }
+}
