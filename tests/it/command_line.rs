@@ -208,6 +208,8 @@ fn shipped_files_pass_the_check() {
     let mut names: Vec<String> = fs::read_dir(&topology)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        // Pages about them; their examples have tests of their own.
+        .filter(|name| !name.ends_with(".md"))
         .collect();
     names.sort();
     let mut arguments = vec!["check"];

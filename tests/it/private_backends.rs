@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,10 +11,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidegate::net::socket::Machine;
+use tokio::time::sleep;
 
 use crate::process::{PATIENCE, Running, port_base};
+use crate::world::backend::Backend;
 use crate::world::client::{Client, Protocol};
-use crate::world::cluster::{host_name, roots};
+use crate::world::cluster::{Cluster, Shape, host_name, roots};
+use crate::world::play::Play;
+use crate::world::simulate;
 
 /// A web server that is not ours.
 struct Nginx {
@@ -220,6 +224,74 @@ async fn the_pages_example_of_a_vpc_link_runs_and_survives_a_target() {
     assert!(!up.running.err().contains("ERROR"), "{}", up.running.err());
 }
 
+const LINK: &str = "[[region.load_balancer]]\narn = \"arn:aws:x:y:z:n/1\"\nlink = \"orders\"\n\
+                    [[region.load_balancer.listener]]\nport = 80\n\
+                    targets = [\"10.9.0.1:8000\", \"10.9.0.2:8000\"]\n";
+
+/// The backends are in a network that only the region has a way into; one of them goes away while
+/// calls come, and comes back.
+#[test]
+fn what_only_the_region_reaches_is_used_from_every_edge() {
+    simulate(&[1, 2], async |world| {
+        let (one, two) = (world.host("one", "10.9.0.1"), world.host("two", "10.9.0.2"));
+        let first = Backend::start(&*one, one.at(8000), None).unwrap();
+        let second = Backend::start(&*two, two.at(8000), None).unwrap();
+        let document = examples("VPC link", "yaml").concat();
+        let more = LINK.to_owned();
+        let cluster = Cluster::start(world, &Shape { document, more, ..Shape::edges(2) }).await;
+        for outside in ["edge-1", "edge-2", "client"] {
+            for inside in ["one", "two"] {
+                world.partition(outside, inside);
+            }
+        }
+        for turn in 0..40 {
+            let edge = if turn % 2 == 0 { "edge-1" } else { "edge-2" };
+            // Cached ones would not come here.
+            let answer = cluster.get(edge, &format!("/orders/{turn}")).await;
+            assert_eq!(answer.text(), format!("backend: /v1/orders/{turn}"));
+        }
+        assert!(first.calls_of_all() > 5 && second.calls_of_all() > 5, "both have their part");
+        assert_eq!(second.last().headers["host"], "orders.internal");
+        assert!(second.seen().iter().all(|seen| seen.peer.ip() == region()));
+        world.crash("one");
+        let before = second.calls_of_all();
+        for turn in 100..140 {
+            assert_eq!(cluster.get("edge-1", &format!("/orders/{turn}")).await.status, 200);
+        }
+        assert_eq!(second.calls_of_all() - before, 40);
+    });
+}
+
+/// `[backends] circuit`: a backend that fails again and again gets a rest, and calls answer 504.
+#[test]
+fn a_backend_that_fails_gets_a_rest_where_the_operator_wants_it() {
+    simulate(&[1], async |world| {
+        let more = "[backends.circuit]\nfailures = 3\nopen_for = \"30s\"\n".to_owned();
+        let cluster = Cluster::start(world, &Shape { more, ..Shape::edges(1) }).await;
+        cluster.backend.on("/open/a", Play::text("no").status(503));
+        for _ in 0..3 {
+            assert_eq!(cluster.get("edge-1", "/open/a").await.status, 503);
+        }
+        for _ in 0..5 {
+            let answer = cluster.get("edge-1", "/open/b").await;
+            assert_eq!(answer.status, 504);
+            assert_eq!(
+                answer.text(),
+                r#"{"message": "Network error communicating with endpoint"}"#
+            );
+        }
+        assert_eq!(cluster.backend.calls_of_all(), 3);
+        sleep(Duration::from_secs(31)).await;
+        assert_eq!(cluster.get("edge-1", "/open/b").await.status, 200);
+        assert_eq!(cluster.get("edge-1", "/open/b").await.status, 200);
+    });
+}
+
+/// The region's address in the simulated network.
+fn region() -> IpAddr {
+    IpAddr::from([10, 0, 0, 1])
+}
+
 /// Edges keep what they serve on disk; the addresses are not in it.
 fn not_exposed(up: &Up, addresses: &[SocketAddr]) {
     let mut folders = vec![up.folder.path().join("data/edge-1")];
@@ -300,7 +372,7 @@ impl Load {
         let end = Instant::now() + PATIENCE;
         while counter.load(Ordering::SeqCst) < wanted {
             assert!(Instant::now() < end, "{name} gets no calls");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(20)).await;
         }
     }
 
