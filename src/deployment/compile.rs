@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::auth::Authorizer;
 use crate::cache::key::{KeyError, KeySource, KeyTemplate};
 use crate::deployment::part::{Part, PartError};
@@ -26,6 +28,9 @@ use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
 use crate::model::stage::{MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
 use crate::telemetry::metrics::{Metrics, StageMeter};
+
+/// Long bodies that one stage compares with models at a time: ten megabytes of JSON can take 400 MB.
+const LONG_BODIES_AT_ONCE: usize = 4;
 
 /// Why a stage cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +162,7 @@ fn assemble(
     Ok(Stage {
         tells_validation_errors: is_logged || gateway_responses.show_validation_errors(),
         gateway_responses,
+        long_bodies: Arc::new(Semaphore::new(LONG_BODIES_AT_ONCE)),
         api: api.id.clone(),
         api_name: api.name.clone(),
         name: stage.name.clone(),
