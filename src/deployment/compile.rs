@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use tokio::sync::Semaphore;
 
 use crate::auth::Authorizer;
 use crate::cache::key::{KeyError, KeySource, KeyTemplate};
@@ -30,6 +31,9 @@ use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
 use crate::model::stage::{Canary, MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
 use crate::telemetry::metrics::{MethodKey, Metrics, StageMeter};
+
+/// Long bodies that one stage compares with models at a time: ten megabytes of JSON can take 400 MB.
+const LONG_BODIES_AT_ONCE: usize = 4;
 
 /// Why a stage cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +218,7 @@ fn assemble(
     Ok(Stage {
         tells_validation_errors: is_logged || gateway_responses.show_validation_errors(),
         gateway_responses,
+        long_bodies: Arc::new(Semaphore::new(LONG_BODIES_AT_ONCE)),
         api: api.id.clone(),
         api_name: api.name.clone(),
         name: stage.name.clone(),

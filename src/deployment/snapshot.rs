@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http::Method;
 use http::header::{AUTHORIZATION, HOST};
 use indexmap::IndexMap;
+use tokio::sync::Semaphore;
 
 use crate::auth::Authorizer;
 use crate::cache::key::KeyTemplate;
@@ -98,6 +99,8 @@ pub struct Stage {
     pub gateway_responses: GatewayResponses,
     /// Whether anybody is told what is wrong with a body: a gateway response, the access log.
     pub tells_validation_errors: bool,
+    /// For those who compare a long body with its model: each takes many times its length.
+    pub long_bodies: Arc<Semaphore>,
     pub routes: Vec<Route>,
     pub(super) router: Router<usize>,
 }

@@ -60,7 +60,7 @@ pub struct Models(HashMap<Box<str>, Arc<Model>>);
 pub struct Model {
     validator: Validator,
     takes_no_body: bool,
-    reports: bool,
+    reported_bytes_max: usize,
 }
 
 /// Whether a body fits.
@@ -122,7 +122,8 @@ impl Model {
             .build(&document)
             .map_err(|err| SchemaError::NotASchema(short(err.to_string())))?;
         let takes_no_body = validator.is_valid(&json!({}));
-        Ok(Self { validator, takes_no_body, reports: weight.is_reportable })
+        let reported_bytes_max = weight.reported_bytes_max;
+        Ok(Self { validator, takes_no_body, reported_bytes_max })
     }
 
     /// Recorded: no body is validated as `{}`, whatever the model is of.
@@ -147,11 +148,12 @@ impl Model {
     /// no JSON, and where finding all errors could take longer than anybody waits.
     pub fn report(&self, body: &[u8]) -> String {
         let text: &[u8] = if body.is_empty() { b"{}" } else { body };
+        if text.len() > self.reported_bytes_max {
+            return String::new();
+        }
         match serde_json::from_slice::<Value>(text) {
-            Ok(value) if self.reports => {
-                validation_errors::report(self.validator.iter_errors(&value))
-            }
-            _ => String::new(),
+            Ok(value) => validation_errors::report(self.validator.iter_errors(&value)),
+            Err(_) => String::new(),
         }
     }
 }

@@ -348,10 +348,17 @@ fn the_report_is_in_the_validators_words() {
 #[test]
 fn a_report_has_an_end() {
     let model = model(json!({"items": {"enum": ["x"]}}));
-    let value = "y".repeat(5_000);
-    let body = Value::from(vec![value; 500]).to_string();
+    let value = "y".repeat(1_000);
+    let body = Value::from(vec![value.as_str(); 60]).to_string();
     let report = model.report(body.as_bytes());
+    assert!(report.len() > 3_000);
     assert!(report.len() < 5_000 && report.starts_with('[') && report.ends_with(']'));
+    let body = Value::from(vec![value; 70]).to_string();
+    assert_eq!(model.report(body.as_bytes()), "", "a longer body is not listed");
+    let many = Value::from(vec![json!({"enum": ["x"]}); 100]);
+    let model = compile(&[("M", json!({"items": {"anyOf": many}}))], "M").unwrap();
+    assert_ne!(model.report(Value::from(vec!["y"; 500]).to_string().as_bytes()), "");
+    assert_eq!(model.report(Value::from(vec!["y"; 5_000]).to_string().as_bytes()), "");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

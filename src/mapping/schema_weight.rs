@@ -12,9 +12,11 @@ use serde_json::{Map, Value};
 /// Schemas and other objects one body's value may be compared with, references written out. Real
 /// models have hundreds.
 const NODES_MAX: u64 = 20_000;
-/// Above this many, or where a recursion branches, nobody lists all errors of a body: each branch
-/// would be walked for each.
-const REPORTED_NODES_MAX: u64 = 2_000;
+/// Longest body whose errors are all found, bytes.
+const REPORTED_BYTES_MAX: usize = 64 * 1024;
+/// Where one value is compared with several schemas, each of them has its errors: schemas times
+/// bytes of a body, such as 100 times 4 KiB.
+const REPORTED_ERRORS_MAX: u64 = 400_000;
 /// Schemas that are asked about one and the same value in a row, by reference or combination. With
 /// the depth of a body (128) it bounds the stack.
 const HOPS_MAX: u32 = 24;
@@ -37,7 +39,9 @@ pub enum TooHeavy {
 /// What a bearable schema is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Weight {
-    pub is_reportable: bool,
+    /// Bytes of the longest body whose errors can be listed. None where a recursion branches: each
+    /// level of the body would double them.
+    pub reported_bytes_max: usize,
 }
 
 /// Weighs a document.
@@ -54,8 +58,12 @@ pub(super) fn weigh(document: &Value) -> Result<Weight, TooHeavy> {
     };
     let nodes = scales.nodes(document, 0)?;
     scales.all_hops(document)?;
-    let walks_once = !(scales.is_recursive && scales.branches);
-    Ok(Weight { is_reportable: walks_once && nodes <= REPORTED_NODES_MAX })
+    let most = match (scales.branches, scales.is_recursive) {
+        (false, _) => REPORTED_BYTES_MAX,
+        (true, true) => 0,
+        (true, false) => usize::try_from(REPORTED_ERRORS_MAX / nodes.max(1)).unwrap_or(0),
+    };
+    Ok(Weight { reported_bytes_max: most.min(REPORTED_BYTES_MAX) })
 }
 
 struct Scales<'d> {

@@ -221,8 +221,11 @@ fn each_thing_not_built_is_refused_at_its_place() {
         (root(r#""x-amazon-apigateway-invented": 1"#), "x-amazon-apigateway-invented:"),
         (root(r#""X-Amazon-ApiGateway-Policy": 1"#), "X-Amazon-ApiGateway-Policy:"),
         (
-            root(r#""x-amazon-apigateway-gateway-responses": {"DEFAULT_4XX": {}}"#),
-            "gateway-responses.DEFAULT_4XX:",
+            root(
+                r#""x-amazon-apigateway-gateway-responses": {"DEFAULT_4XX": {"responseParameters":
+                {"gatewayresponse.header.x": "method.request.body"}}}"#,
+            ),
+            "gateway-responses.DEFAULT_4XX",
         ),
         (small(r#""security": []"#, r#""security": [{"key": []}]"#), "security[0].key:"),
         (

@@ -66,9 +66,14 @@ pub(super) async fn body(call: &Call, body: Body, resolved: &Resolved) -> Result
     let fit = if text.len() <= BYTES_AT_ONCE {
         model.check(&text)
     } else {
+        let permit = Arc::clone(&resolved.stage.long_bodies).acquire_owned().await;
         let (model, text) = (Arc::clone(model), text.clone());
-        let compared = tokio::task::spawn_blocking(move || model.check(&text)).await;
-        compared.map_err(|err| Refusal::because(Type::Internal, err))?
+        let compared = tokio::task::spawn_blocking(move || {
+            // It ends with the work, which goes on when the client has gone.
+            let _permit = permit;
+            model.check(&text)
+        });
+        compared.await.map_err(|err| Refusal::because(Type::Internal, err))?
     };
     match fit {
         Fit::Fits => Ok(Body::from(sent)),
@@ -76,15 +81,14 @@ pub(super) async fn body(call: &Call, body: Body, resolved: &Resolved) -> Result
     }
 }
 
-/// The refusal; what is wrong is found out only where somebody will be told. Of a long body nobody
-/// is: that, too, would take a thread of its own.
+/// The refusal; what is wrong is found out only where somebody will be told.
 fn unfit(resolved: &Resolved, fit: Fit, model: &Model, body: &[u8]) -> Refusal {
     let cause = match fit {
         Fit::NotJson => "the body is not JSON",
         Fit::Fits | Fit::DoesNotFit => "the body does not fit its model",
     };
     let mut refusal = Refusal::because(Type::BadRequestBody, cause);
-    if resolved.stage.tells_validation_errors && body.len() <= BYTES_AT_ONCE {
+    if resolved.stage.tells_validation_errors {
         refusal.validation_error = Some(model.report(body).into());
     }
     refusal
