@@ -139,7 +139,8 @@ impl Draw {
             4 => {
                 let name = self.one(&["$a", "$b", "$map.k", "$list[1]", "$map['k']"]);
                 let (value, end) = (self.expression(2), self.one(&["", "\n", " \n", " "]));
-                format!("#set({name} = {value}){end}")
+                // On a line of its own: which blanks before it are swallowed depends on the lexer.
+                format!("\n#set({name} = {value}){end}")
             }
             5 | 6 => {
                 let (condition, yes) = (self.condition(2), self.block(depth - 1));
