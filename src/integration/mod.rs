@@ -32,6 +32,7 @@ use crate::model::quotas;
 use crate::model::rest_api::{self, IntegrationKind};
 use crate::net::client::{Host, HttpClient};
 use endpoint::Endpoint;
+use lambda::local::LocalFunctions;
 
 /// What an operator may change.
 #[derive(Clone, Debug)]
@@ -166,11 +167,22 @@ pub struct Forwarded {
 pub struct Integrations {
     config: Config,
     client: HttpClient,
+    local: Option<LocalFunctions>,
 }
 
 impl Integrations {
     pub fn new(config: Config, client: HttpClient) -> Self {
-        Self { config, client }
+        Self { config, client, local: None }
+    }
+
+    /// With functions that run here; others are asked of an endpoint.
+    pub fn with_local(self, local: Option<LocalFunctions>) -> Self {
+        Self { local, ..self }
+    }
+
+    /// The functions that run here.
+    pub fn local(&self) -> Option<&LocalFunctions> {
+        self.local.as_ref()
     }
 
     /// Asks the integration, at most until `deadline` and for its own timeout. What is left of both

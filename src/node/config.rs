@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::admin::protocol::operation::Site;
+use crate::integration::lambda::local::{FunctionConfig, Runtimes};
 use crate::model::ids::{ApiId, NodeName};
 use crate::model::problem::Problem;
 use crate::model::quotas;
@@ -89,6 +90,7 @@ pub struct RegionConfig {
     /// UDP, where edges dial in; `None` in a cluster without edges.
     pub tunnel: Option<SocketAddr>,
     pub backends: BackendsConfig,
+    pub functions: FunctionsConfig,
     pub store: StoreConfig,
     /// The admin listener asks nobody who they are: for tests on loopback.
     pub open_admin: bool,
@@ -254,6 +256,14 @@ pub struct BackendsConfig {
     pub roots: Vec<PathBuf>,
     /// Whether the system's CAs are trusted.
     pub system_roots: bool,
+}
+
+/// Functions that the region runs itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionsConfig {
+    /// Names are unique.
+    pub functions: Vec<FunctionConfig>,
+    pub runtimes: Runtimes,
 }
 
 /// Where the region keeps what its control plane is told.
