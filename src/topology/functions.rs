@@ -187,8 +187,7 @@ fn runtimes(at: Option<At<'_>>, folder: &Path) -> Runtimes {
     };
     program("python", &mut runtimes.python);
     program("node", &mut runtimes.node);
-    runtimes.python_client =
-        section.take("python_client").and_then(|at| units::path(&at, folder));
+    runtimes.python_client = section.take("python_client").and_then(|at| units::path(&at, folder));
     runtimes.node_client = section.take("node_client").and_then(|at| units::path(&at, folder));
     section.finish();
     runtimes

@@ -12,7 +12,8 @@ use crate::model::ids::NodeName;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
     AdminConfig, ApiConfig, BackendsConfig, CacheConfig, CertificateConfig, ClusterConfig,
-    CommonConfig, EdgeConfig, FunctionsConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
+    CommonConfig, EdgeConfig, FunctionsConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig,
+    TimeoutsConfig,
 };
 use crate::topology::store::{self, Store};
 use crate::topology::{Overrides, Topology, apis, functions, ports, shared, units};

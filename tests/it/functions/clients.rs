@@ -53,7 +53,10 @@ async fn an_exception_is_a_function_error() {
     let lambda = Lambda::of([function].into_iter().chain(node("node", "app.handler")));
     let (error, answer) = lambda.call("raise", json!({ "do": "raise" })).await;
     assert_eq!(error.as_deref(), Some("Unhandled"));
-    assert_eq!((text(&answer, "errorType"), text(&answer, "errorMessage")), ("ValueError", "no luck"));
+    assert_eq!(
+        (text(&answer, "errorType"), text(&answer, "errorMessage")),
+        ("ValueError", "no luck")
+    );
     assert!(answer["stackTrace"].is_array(), "{answer}");
     // The process lives on.
     assert_eq!(lambda.good("raise", json!({})).await["calls"], 2);
@@ -175,7 +178,8 @@ async fn a_rust_stream_arrives_while_it_is_made() {
     lambda.stop().await;
 }
 
-/// A stream that breaks off has no proper end, whatever broke it.
+/// A stream that breaks off has no proper end: Node's client says so in trailers, in Rust the process
+/// is gone (its client writes the trailers into the body, so that nobody can tell).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_stream_is_no_whole_one() {
     let streams = [node("node", "app.streaming"), rust("rust")];

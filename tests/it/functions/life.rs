@@ -46,8 +46,11 @@ async fn a_caller_may_be_less_patient_than_the_function() {
     let Some(function) = python("slow") else { return };
     let lambda = Lambda::of([function]);
     let pid = lambda.good("slow", json!({})).await["pid"].clone();
-    let mut call =
-        invocation("slow", json!({ "do": "sleep", "seconds": 0.5 }), InvocationKind::RequestResponse);
+    let mut call = invocation(
+        "slow",
+        json!({ "do": "sleep", "seconds": 0.5 }),
+        InvocationKind::RequestResponse,
+    );
     call.deadline = Instant::now() + Duration::from_millis(100);
     let error = lambda.functions.invoke(call).await.unwrap_err();
     assert!(matches!(error, InvokeError::TimedOut), "{error}");
@@ -104,9 +107,7 @@ async fn two_hundred_calls_at_once_have_two_hundred_processes() {
     function.concurrency = ALL;
     let lambda = Lambda::of([function]);
     let meeting = tempfile::tempdir().unwrap();
-    let event = |number: usize| {
-        json!({ "do": "wait", "folder": meeting.path(), "number": number.to_string(), "all": ALL })
-    };
+    let event = |number: usize| json!({ "do": "wait", "folder": meeting.path(), "number": number.to_string(), "all": ALL });
     let answers = join_all((0..ALL).map(|number| lambda.good("burst", event(number)))).await;
     assert!(answers.iter().all(|met| *met == true), "{answers:?}");
     lambda.stop().await;

@@ -51,7 +51,8 @@ fn clients() -> &'static Clients {
         assert!(output.status.success(), "tests/functions/needs failed");
         let text = String::from_utf8(output.stdout).unwrap();
         let found = |name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(PathBuf::from))
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(PathBuf::from))
         };
         Clients {
             interpreter: found("interpreter").unwrap(),

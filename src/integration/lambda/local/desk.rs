@@ -95,7 +95,12 @@ pub(super) enum DeskError {
 }
 
 impl Desk {
-    pub(super) fn new(function: Arc<Function>, process: u64, generation: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        function: Arc<Function>,
+        process: u64,
+        generation: u64,
+        now: Instant,
+    ) -> Self {
         Self {
             function,
             process,

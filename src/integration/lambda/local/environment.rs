@@ -76,7 +76,8 @@ pub(super) fn launch(function: &FunctionConfig, runtimes: &Runtimes, place: Plac
         RuntimeKind::Provided => None,
     };
     let root = place.root.as_os_str();
-    let runtime_dir = client.map_or_else(|| root.to_owned(), |folder| folder.as_os_str().to_owned());
+    let runtime_dir =
+        client.map_or_else(|| root.to_owned(), |folder| folder.as_os_str().to_owned());
     let mut libraries = root.to_owned();
     libraries.push(":");
     libraries.push(place.root.join("lib"));

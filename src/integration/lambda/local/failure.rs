@@ -25,9 +25,14 @@ pub(super) enum Failure {
     /// It did not ask for work in time.
     InitTimedOut(Duration),
     /// `time` as Lambda prints it.
-    TimedOut { time: Arc<str>, after: Duration },
+    TimedOut {
+        time: Arc<str>,
+        after: Duration,
+    },
     OutOfMemory,
-    AnswerTooLarge { limit: usize },
+    AnswerTooLarge {
+        limit: usize,
+    },
     /// Its code changed, or the gateway stops, in the middle.
     Stopped,
 }

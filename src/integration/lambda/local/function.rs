@@ -139,7 +139,7 @@ impl Function {
             let until = (Instant::now() + queue).min(deadline);
             match timeout_at(until, &mut answer).await {
                 Ok(answer) => return answer.unwrap_or_else(|_| Err(stopping())),
-                Err(_) if self.pool.withdraw(&id) => {
+                Err(_) if self.pool.withdraw_from_queue(&id) => {
                     let waited = format!("no process was free within {queue:?}");
                     return Err(InvokeError::Throttled(waited.into()));
                 }

@@ -144,6 +144,15 @@ impl Pool {
         found.and_then(|index| state.waiting.remove(index)).is_some()
     }
 
+    /// As [`Pool::withdraw`], but not where a process is on its way to take it: a cold start is no
+    /// queue.
+    pub(super) fn withdraw_from_queue(&self, id: &str) -> bool {
+        let mut state = self.lock();
+        let found = state.waiting.iter().position(|job| &*job.id == id);
+        let found = found.filter(|index| *index >= state.starting);
+        found.and_then(|index| state.waiting.remove(index)).is_some()
+    }
+
     /// A job that its process could not take after all goes to the front.
     pub(super) fn give_back(&self, job: Job) {
         let mut state = self.lock();

@@ -185,8 +185,7 @@ async fn response(answering: Answering, headers: &HeaderMap, body: Incoming) -> 
     }
     match collect(headers, body).await {
         Ok(Collected { body, error: None }) => {
-            answering
-                .finish(Invoked { status: 200, function_error: None, body: Body::from(body) });
+            answering.finish(Invoked { status: 200, function_error: None, body: Body::from(body) });
             accepted()
         }
         // A stream that broke, to a caller who takes it whole.

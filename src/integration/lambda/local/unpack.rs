@@ -73,9 +73,8 @@ pub(super) fn unpack<R: Read + Seek>(zip: R, folder: &Path) -> Result<(), Unpack
         })?;
         // What a header says of the size is a claim; what comes out is counted.
         let written = io::copy(&mut entry.by_ref().take(left + 1), &mut file)?;
-        left = left
-            .checked_sub(written)
-            .ok_or(UnpackError::TooLarge { limit: UNPACKED_BYTES_MAX })?;
+        left =
+            left.checked_sub(written).ok_or(UnpackError::TooLarge { limit: UNPACKED_BYTES_MAX })?;
     }
     Ok(())
 }

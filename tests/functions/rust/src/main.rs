@@ -58,10 +58,9 @@ fn parts(until: PathBuf, breaks: bool) -> Response<Body> {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         if breaks {
-            sender.abort();
-        } else {
-            let _ = sender.send_data("last".into()).await;
+            std::process::exit(3);
         }
+        let _ = sender.send_data("last".into()).await;
     });
     Response::from(body)
 }
