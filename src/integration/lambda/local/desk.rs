@@ -148,10 +148,10 @@ impl Desk {
     ///
     /// # Errors
     /// It is at work already; the job comes back.
-    pub(super) fn begin(&self, job: Job, now: Instant) -> Result<(), Job> {
+    pub(super) fn begin(&self, job: Job, now: Instant) -> Result<(), Box<Job>> {
         let mut state = self.lock();
         if !matches!(state.stage, Stage::Idle { .. }) {
-            return Err(job);
+            return Err(Box::new(job));
         }
         self.function.added(&format!("START RequestId: {} Version: $LATEST", job.id));
         state.stage = Stage::Busy(Busy {

@@ -225,7 +225,7 @@ impl Function {
 
     /// Looks at the code if that is due. Only one looks at a time; the others go on with what there
     /// is, or wait in the pool when there is nothing yet.
-    async fn look(self: &Arc<Self>) -> Result<(), InvokeError> {
+    pub(super) async fn look(self: &Arc<Self>) -> Result<(), InvokeError> {
         {
             let mut looks = self.looks();
             let is_due = looks.at.is_none_or(|at| at.elapsed() >= LOOK_EVERY);

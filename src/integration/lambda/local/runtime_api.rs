@@ -147,7 +147,7 @@ async fn next(desk: &Arc<Desk>) -> Answer {
     match desk.begin(job, Instant::now()) {
         Ok(()) => answer,
         Err(job) => {
-            desk.function.give_back(job);
+            desk.function.give_back(*job);
             refusal(&DeskError::OutOfTurn)
         }
     }

@@ -35,7 +35,8 @@ struct Played {
 impl Played {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let package = Package::Folder(folder.path().to_owned());
+        let package = Package::Folder(folder.path().join("code"));
+        std::fs::create_dir(folder.path().join("code")).unwrap();
         let mut one = FunctionConfig::new("f", Runtime::parse("provided").unwrap(), None, package);
         // It never starts a process of its own: the test's counts as none.
         one.command = Some(vec!["sleep".to_owned(), "600".to_owned()]);
@@ -50,7 +51,9 @@ impl Played {
         let tasks = Tasks::new(Handle::current());
         let functions = LocalFunctions::new(config, &tasks, &Clock::system()).unwrap();
         let function = Arc::clone(&functions.functions["f"]);
-        let generation = function.pool.renew(folder.path().to_owned());
+        // The first look finds the code, which is generation 1.
+        function.look().await.unwrap();
+        let generation = 1;
         let desk = Desk::new(Arc::clone(&function), 77, generation, Instant::now());
         let desk = Arc::new(desk);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
