@@ -35,6 +35,7 @@ use crate::model::rest_api::{self, IntegrationKind};
 use crate::net::client::{HttpClient, Manner};
 use endpoint::Endpoint;
 use forward::Span;
+use lambda::local::LocalFunctions;
 use link::Balancers;
 pub use way::Access;
 use way::Way;
@@ -192,16 +193,27 @@ pub struct Integrations {
     config: Config,
     client: HttpClient,
     balancers: Balancers,
+    local: Option<LocalFunctions>,
 }
 
 impl Integrations {
     pub fn new(config: Config, client: HttpClient) -> Self {
-        Self { config, client, balancers: Balancers::default() }
+        Self { config, client, balancers: Balancers::default(), local: None }
     }
 
     /// The same with what VPC links lead to.
     pub fn with_balancers(self, balancers: Balancers) -> Self {
         Self { balancers, ..self }
+    }
+
+    /// With functions that run here; others are asked of an endpoint.
+    pub fn with_local(self, local: Option<LocalFunctions>) -> Self {
+        Self { local, ..self }
+    }
+
+    /// The functions that run here.
+    pub fn local(&self) -> Option<&LocalFunctions> {
+        self.local.as_ref()
     }
 
     /// Asks the integration, at most until `deadline` and for its own timeout. What is left of both

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::admin::protocol::operation::{Installation, Site};
+use crate::integration::lambda::local::{FunctionConfig, Runtimes};
 use crate::integration::link;
 use crate::model::ids::{ApiId, NodeName};
 use crate::model::problem::Problem;
@@ -93,6 +94,7 @@ pub struct RegionConfig {
     pub backends: BackendsConfig,
     /// What VPC links lead to; ARNs are unique.
     pub balancers: Vec<BalancerConfig>,
+    pub functions: FunctionsConfig,
     pub store: StoreConfig,
     /// The admin listener asks nobody who they are: for tests on loopback.
     pub open_admin: bool,
@@ -290,6 +292,14 @@ pub struct BalancerConfig {
     pub outliers: link::OutlierConfig,
     /// PEM files.
     pub tls_roots: Vec<PathBuf>,
+}
+
+/// Functions that the region runs itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionsConfig {
+    /// Names are unique.
+    pub functions: Vec<FunctionConfig>,
+    pub runtimes: Runtimes,
 }
 
 /// Where the region keeps what its control plane is told.

@@ -13,6 +13,7 @@ use crate::admin;
 use crate::admin::iam::users::{self, NewKey};
 use crate::call::{Body, Connection, Door, ExtendedId};
 use crate::gossip::Key;
+use crate::integration::lambda::local::{self, LocalFunctions};
 use crate::integration::link::{self, Balancers};
 use crate::integration::{self, Integrations};
 use crate::listener::{Bound, Speaks};
@@ -20,7 +21,9 @@ use crate::model::ids::NodeName;
 use crate::net::client::{self, HttpClient};
 use crate::net::clock::Timestamp;
 use crate::net::tasks::Tasks;
-use crate::node::config::{ApiConfig, BackendsConfig, BalancerConfig, Document, RegionConfig};
+use crate::node::config::{
+    ApiConfig, BackendsConfig, BalancerConfig, Document, FunctionsConfig, RegionConfig,
+};
 use crate::node::control::{self, Control, Publisher};
 use crate::node::documents::Imported;
 use crate::node::foundation::{Filled, Foundation, named};
@@ -35,6 +38,8 @@ use crate::tunnel::{self, CallHead, CallOutcome, Edges, ReplyHead, Request, Sche
 
 /// Stage variable of the bundled definition that names its backend.
 const PETSTORE_VARIABLE: &str = "petstore";
+/// Unpacked packages and logs of functions, in the node's data folder.
+const FUNCTIONS_FOLDER: &str = "functions";
 
 pub(super) async fn start(
     config: RegionConfig,
@@ -76,6 +81,7 @@ async fn fill(
         tunnel,
         backends,
         balancers,
+        functions,
         store: _,
         open_admin,
         apis,
@@ -98,8 +104,9 @@ async fn fill(
 
     let client = http_client(&backends, &foundation)?;
     let balancers = start_balancers(balancers, &client, &foundation)?;
+    let local = local_functions(functions, &foundation)?;
     let integrations = Integrations::new(integration::Config::default(), client);
-    let integrations = integrations.with_balancers(balancers);
+    let integrations = integrations.with_balancers(balancers).with_local(local);
     let deployments_of_node = Arc::new(foundation.deployments());
     let gateway = foundation.gateway(deployments_of_node, Origin::Integration(integrations));
     let purge_head = foundation.purges.newest_seq().to_string();
@@ -257,6 +264,27 @@ fn start_balancers(
         path: PathBuf::from(arn),
         cause: err.to_string(),
     })
+}
+
+/// The functions of the topology; their processes end with the node's tasks.
+fn local_functions(
+    config: FunctionsConfig,
+    foundation: &Foundation,
+) -> Result<Option<LocalFunctions>, StartError> {
+    if config.functions.is_empty() {
+        return Ok(None);
+    }
+    let common = &foundation.common;
+    let config = local::Config {
+        functions: config.functions,
+        aws_region: common.cluster.aws_region.clone(),
+        account_id: common.cluster.account_id.clone(),
+        folder: common.data.join(FUNCTIONS_FOLDER),
+        runtimes: config.runtimes,
+        event_retry_waits: local::config::EVENT_RETRY_WAITS,
+    };
+    let clock = &foundation.environment.clock;
+    Ok(Some(LocalFunctions::new(config, &foundation.tasks, clock)?))
 }
 
 fn accept_edges(

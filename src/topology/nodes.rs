@@ -12,11 +12,11 @@ use crate::model::ids::NodeName;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
     AdminConfig, ApiConfig, BackendsConfig, BalancerConfig, CacheConfig, CertificateConfig,
-    ClusterConfig, CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig,
-    TimeoutsConfig,
+    ClusterConfig, CommonConfig, EdgeConfig, FunctionsConfig, GossipConfig, LimitsConfig,
+    LogConfig, RegionConfig, TimeoutsConfig,
 };
 use crate::topology::store::{self, Store};
-use crate::topology::{Overrides, Topology, apis, balancers, ports, shared, units};
+use crate::topology::{Overrides, Topology, apis, balancers, functions, ports, shared, units};
 
 /// Nodes of one cluster: gossip's digests of more would no longer be small.
 const EDGES_MAX: usize = 500;
@@ -95,6 +95,7 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
         log: shared::log(root.take("log")),
     };
     let backends = shared::backends(root.take("backends"), folder);
+    let functions = functions::read(root.take("function"), root.take("runtimes"), folder);
     let apis_at = root.take("api");
     let apis = apis::read(apis_at.clone(), folder, !edges.is_empty());
 
@@ -103,7 +104,8 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
     }
     ports::check(&region, &edges);
     unique_names(&region, &edges);
-    let topology = assemble(region, edges, common, backends, apis, overrides);
+    let mut topology = assemble(region, edges, common, backends, apis, overrides);
+    topology.region.functions = functions;
     if let Some(at) = apis_at {
         reachable(&at, &topology);
     }
@@ -362,6 +364,7 @@ fn assemble(
         tunnel: region.tunnel,
         backends,
         balancers: region.balancers,
+        functions: FunctionsConfig::default(),
         apis,
     };
     Topology { region, edges }

@@ -596,3 +596,94 @@ fn load_balancers_that_cannot_be() {
         assert!(problems.iter().any(|problem| problem.contains(says)), "{says}: {problems:#?}");
     }
 }
+
+#[test]
+fn functions_are_read_with_lambdas_defaults() {
+    use crate::integration::lambda::local::{FunctionConfig, Package, Runtime, Runtimes};
+
+    let topology = good(
+        "[region]\n\
+         [[function]]\nname = \"small\"\nruntime = \"python3.12\"\nhandler = \"app.handler\"\n\
+         code = \"small\"\n\
+         [[function]]\nname = \"full\"\nruntime = \"provided.al2023\"\ncode = \"/opt/full.zip\"\n\
+         command = [\"./serve\", \"-v\"]\nenvironment = { TABLE = \"orders\" }\n\
+         timeout = \"15m\"\nmemory = 512\nconcurrency = 200\nidle = 60\nqueue = \"0s\"\n\
+         aliases = [\"live\", \"1\"]\n\
+         [[function]]\nname = \"elsewhere\"\nendpoint = \"http://127.0.0.1:9701\"\n\
+         [runtimes]\npython = \"venv/bin/python\"\nnode = \"node22\"\nnode_client = \"ric\"\n",
+    );
+    let functions = topology.region.functions;
+    let runtime = |name| Runtime::parse(name).unwrap();
+    let package = Package::Folder("/etc/gate/small".into());
+    let small = FunctionConfig::new("small", runtime("python3.12"), Some("app.handler"), package);
+    let package = Package::Zip("/opt/full.zip".into());
+    let full = FunctionConfig {
+        command: Some(vec!["./serve".to_owned(), "-v".to_owned()]),
+        environment: [("TABLE".to_owned(), "orders".to_owned())].into_iter().collect(),
+        timeout: Duration::from_secs(900),
+        memory_mb: 512,
+        concurrency: 200,
+        idle: Duration::from_secs(60),
+        queue: Some(Duration::ZERO),
+        aliases: vec!["live".to_owned(), "1".to_owned()],
+        ..FunctionConfig::new("full", runtime("provided.al2023"), None, package)
+    };
+    assert_eq!(small.timeout, Duration::from_secs(3));
+    assert_eq!((small.memory_mb, small.concurrency, small.queue), (128, 10, None));
+    assert_eq!(functions.functions, [small, full]);
+    let runtimes = Runtimes {
+        python: "/etc/gate/venv/bin/python".into(),
+        python_client: None,
+        node: "node22".into(),
+        node_client: Some("/etc/gate/ric".into()),
+    };
+    assert_eq!(functions.runtimes, runtimes);
+}
+
+#[test]
+fn wrong_functions_are_named() {
+    let function = |change: &str| {
+        let key = change.split(' ').next().unwrap();
+        let base = [
+            "name = \"f\"",
+            "runtime = \"python3.12\"",
+            "handler = \"app.handler\"",
+            "code = \"f\"",
+        ];
+        let kept = base.iter().filter(|line| line.split(' ').next() != Some(key));
+        let lines: Vec<&str> = kept.copied().chain([change]).collect();
+        format!("[region]\n[[function]]\n{}\n", lines.join("\n"))
+    };
+    for (change, says) in [
+        ("name = \"a b\"", "`a b` is no function's name"),
+        ("runtime = \"java21\"", "runtime `java21` is not known here"),
+        ("handler = \"a b\"", "`a b` is no handler"),
+        ("code = \"\"", "no path"),
+        ("command = []", "no command"),
+        ("timeout = \"0s\"", "is not between"),
+        ("timeout = 901", "is not between"),
+        ("memory = 64", "64 is not between 128 and 10240"),
+        ("concurrency = 0", "0 is not between 1 and 1000"),
+        ("queue = \"1h\"", "is not between"),
+        ("aliases = [\"a b\"]", "`a b` is neither an alias nor a version"),
+        ("environment = { AWS_REGION = \"x\" }", "`AWS_REGION` cannot be set"),
+        ("environment = { \"1\" = \"x\" }", "`1` cannot be set"),
+        ("timeot = 3", "did you mean `timeout`?"),
+    ] {
+        refused(&function(change), says);
+    }
+    refused(
+        &function("handler = \"x.y\"").replace("handler = \"x.y\"", ""),
+        "`handler` is missing",
+    );
+    let twice = format!(
+        "{}{}",
+        function("memory = 128"),
+        function("memory = 128").replace("[region]\n", "")
+    );
+    refused(&twice, "there is a function `f` already");
+    refused(
+        &function(&format!("environment = {{ A = \"{}\" }}", "x".repeat(4096))),
+        "Lambda allows 4096",
+    );
+}

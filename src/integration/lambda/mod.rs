@@ -5,6 +5,8 @@
 //!
 //! AWS: Lambda API Reference, "Invoke" and "InvokeWithResponseStream".
 
+pub mod local;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,0 +1,6 @@
+//! The parts alone. The runtime clients themselves run in `tests/it/functions`.
+
+mod names;
+mod packages;
+mod pools;
+mod protocol;
