@@ -103,6 +103,15 @@ impl Integrations {
             .send_remade(host, outgoing, &|| make().ok(), deadline)
             .await
             .map_err(|err| explain(err, deadline - began))?;
+        self.limited(response, deadline)
+    }
+
+    /// A backend's answer with an end to its length and its time.
+    pub(super) fn limited(
+        &self,
+        response: Response<ResponseBody>,
+        deadline: Instant,
+    ) -> Result<Response<Body>, IntegrationError> {
         let limit = self.config.response_bytes_max;
         if response.body().size_hint().lower() > limit {
             return Err(IntegrationError::ResponseTooLarge { limit });
@@ -129,7 +138,7 @@ pub(super) fn http(response: Response<Body>, request: &IntegrationRequest<'_>) -
     Reply::new(head.status, head.headers, body)
 }
 
-fn explain(err: ClientError, after: std::time::Duration) -> IntegrationError {
+pub(super) fn explain(err: ClientError, after: std::time::Duration) -> IntegrationError {
     match err {
         ClientError::TimedOut => IntegrationError::Timeout { after },
         ClientError::Refused { .. } => {

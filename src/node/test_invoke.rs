@@ -26,6 +26,7 @@ use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::operation::{Site, TestInvokeAuthorizer, TestInvokeMethod};
 use crate::call::{Body, BodyError, Reply};
 use crate::deployment::definition::{self, Limits, Unserved};
+use crate::integration::lambda::InvokeError;
 use crate::integration::{
     CompiledIntegration, Forwarded, IntegrationError, IntegrationRequest, Integrations, trace,
 };
@@ -376,10 +377,14 @@ impl Failure {
             IntegrationError::Network(_) => {
                 "Execution failed due to a network error communicating with endpoint".to_owned()
             }
+            IntegrationError::Lambda(InvokeError::NotPermitted(_)) => {
+                configuration(&"Invalid permissions on Lambda function")
+            }
             IntegrationError::ConnectionRefused(_)
             | IntegrationError::Configuration(_)
             | IntegrationError::ResponseTooLarge { .. }
-            | IntegrationError::RequestBody(_) => configuration(&err),
+            | IntegrationError::RequestBody(_)
+            | IntegrationError::Lambda(_) => configuration(&err),
         };
         Self { line, refusal: Refusal::from(err) }
     }

@@ -18,6 +18,7 @@ use http::{HeaderMap, StatusCode};
 use crate::call::{Body, BodyError, Call, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, ResolveError};
 use crate::integration::IntegrationError;
+use crate::integration::lambda::InvokeError;
 use crate::limits::LimitsError;
 use crate::listener::Refused;
 use crate::mapping::MappingError;
@@ -303,8 +304,22 @@ impl From<IntegrationError> for Refusal {
             | IntegrationError::Configuration(_)
             | IntegrationError::ResponseTooLarge { .. } => Type::ApiConfigurationError,
             IntegrationError::RequestBody(body) => request_body(body),
+            IntegrationError::Lambda(err) => of_function(err),
         };
         Refusal::because(kind, err)
+    }
+}
+
+/// A function that gave no answer (rest-data-plane 3.4).
+fn of_function(err: &InvokeError) -> Type {
+    match err {
+        InvokeError::NotFound(_) | InvokeError::Service { .. } => Type::BadIntegrationResponse,
+        InvokeError::NotPermitted(_) | InvokeError::Throttled(_) | InvokeError::Nowhere(_) => {
+            Type::ApiConfigurationError
+        }
+        InvokeError::PayloadTooLarge { .. } => Type::RequestTooLarge,
+        InvokeError::TimedOut => Type::IntegrationTimeout,
+        InvokeError::Network(_) => Type::IntegrationFailure,
     }
 }
 
