@@ -143,9 +143,7 @@ pub struct CallContext<'a> {
 impl fmt::Debug for CallContext<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers and query may hold secrets.
-        out.debug_struct("CallContext")
-            .field("request_id", self.request_id)
-            .finish_non_exhaustive()
+        out.debug_struct("CallContext").field("request_id", self.request_id).finish_non_exhaustive()
     }
 }
 
@@ -207,7 +205,9 @@ const NEVER: [&str; 2] = ["wafResponseCode", "webaclArn"];
 /// Whether `$context` has such a variable, with a value or without.
 pub fn is_known(dotted: &str) -> bool {
     match dotted.split_once('.') {
-        None => KEYS.contains(&dotted) || KEYS_AT_TIMES.contains(&dotted) || NEVER.contains(&dotted),
+        None => {
+            KEYS.contains(&dotted) || KEYS_AT_TIMES.contains(&dotted) || NEVER.contains(&dotted)
+        }
         Some(("identity", rest)) => {
             let cert = rest.strip_prefix("clientCert.");
             IDENTITY.contains(&rest)
@@ -275,7 +275,7 @@ impl<'a> CallContext<'a> {
         self.facts.stage_variables.get(name).map(String::as_str)
     }
 
-    fn identity(&self, name: &str) -> Option<Cow<'a, str>> {
+    pub(super) fn identity(&self, name: &str) -> Option<Cow<'a, str>> {
         match name {
             "sourceIp" => return Some(Cow::Owned(self.source_ip.to_string())),
             "userAgent" => {
@@ -340,7 +340,8 @@ impl<'a> CallContext<'a> {
             "identity" => Some(Node::Map(self.identity_nodes())),
             "authorizer" => Some(Node::Map(self.authorizer_nodes())),
             "error" => self.error.map(|_| {
-                let entries = ERROR.iter().map(|name| (Cow::Borrowed(*name), self.error_text(name)));
+                let entries =
+                    ERROR.iter().map(|name| (Cow::Borrowed(*name), self.error_text(name)));
                 Node::Map(entries.map(|(name, text)| (name, text.into())).collect())
             }),
             "requestTimeEpoch" => {
@@ -355,9 +356,9 @@ impl<'a> CallContext<'a> {
     /// The keys `$context` has for this call, in the recorded order.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         let present = |name: &&str| match *name {
-            "authorizer" => self.caller.is_some_and(|caller| {
-                !caller.authorizer.is_empty() || !caller.claims.is_empty()
-            }),
+            "authorizer" => self
+                .caller
+                .is_some_and(|caller| !caller.authorizer.is_empty() || !caller.claims.is_empty()),
             "error" => self.error.is_some(),
             name => self.text(name).is_some(),
         };
@@ -421,7 +422,7 @@ fn text_nodes(texts: &IndexMap<String, String>) -> Vec<(Cow<'_, str>, Node<'_>)>
 }
 
 /// The time in the common log format, as in `09/Apr/2015:12:34:56 +0000`.
-fn request_time(at: Timestamp) -> Option<String> {
+pub(super) fn request_time(at: Timestamp) -> Option<String> {
     let second = i64::try_from(at.as_seconds()).ok()?;
     let time = jiff::Timestamp::from_second(second).ok()?.to_zoned(TimeZone::UTC);
     Some(time.strftime("%d/%b/%Y:%H:%M:%S %z").to_string())

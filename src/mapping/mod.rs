@@ -7,10 +7,13 @@
 //! Not here yet: templates that compute, models, sources in bodies. AWS: "Set up request and response data
 //! mappings using the API Gateway console", "Content encoding for REST APIs in API Gateway".
 
+pub mod binary;
 pub mod compression;
 pub mod context;
 pub mod java_regex;
 pub mod json_path;
+pub mod lambda_event;
+pub mod lambda_reply;
 pub mod mock;
 pub mod parameters;
 pub mod responses;

@@ -97,7 +97,11 @@ impl RequestMapping {
 }
 
 impl Mapping {
-    fn apply(&self, call: &CallContext<'_>, mapped: &mut MappedParameters) -> Result<(), MappingError> {
+    fn apply(
+        &self,
+        call: &CallContext<'_>,
+        mapped: &mut MappedParameters,
+    ) -> Result<(), MappingError> {
         let values = self.source.values(call);
         match &self.place {
             Place::ForbiddenHeader(_) | Place::Header(_) | Place::Path(_) if values.is_empty() => {}

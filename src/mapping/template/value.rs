@@ -233,8 +233,7 @@ fn same<'a>(
             true
         }
         (Value::Entry(left), Value::Entry(right)) => {
-            same(&left.0, &right.0, meter, depth + 1)?
-                && same(&left.1, &right.1, meter, depth + 1)?
+            same(&left.0, &right.0, meter, depth + 1)? && same(&left.1, &right.1, meter, depth + 1)?
         }
         _ => false,
     })
