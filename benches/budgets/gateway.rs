@@ -200,7 +200,6 @@ fn constant() -> Integration {
         timeout_ms: 29_000,
         insecure_skip_verification: false,
         responses: Vec::new(),
-        mock_status: Some(200),
         ..Integration::default()
     }
 }

@@ -8,18 +8,21 @@ use crate::auth::Authorizer;
 use crate::cache::key::{KeyError, KeySource, KeyTemplate};
 use crate::deployment::part::{Part, PartError};
 use crate::deployment::router::{Router, RouterError};
-use crate::deployment::snapshot::{AccessLog, CacheRules, PartHash, Route, Site, Stage};
+use crate::deployment::snapshot::{
+    AccessLog, CacheRules, CustomFlow, Flow, LambdaProxyFlow, PartHash, Route, Site, Stage,
+};
 use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
 use crate::mapping::CompileError;
+use crate::mapping::content::BinaryTypes;
 use crate::mapping::context::RouteFacts;
 use crate::mapping::parameters::RequestMapping;
+use crate::mapping::request::RequestSide;
 use crate::mapping::responses::ResponseMapping;
-use crate::mapping::templates::RequestTemplates;
 use crate::model::rest_api::{IntegrationKind, Method, Resource};
 use crate::model::stage::{MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, StageMeter};
 
 /// Why a stage cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,7 @@ impl Compiler {
         for resource in &api.resources {
             for method in &resource.methods {
                 router.insert(&resource.path, &method.http_method, routes.len())?;
-                routes.push(self.route(deployment, resource, method)?);
+                routes.push(route(deployment, &self.site.account_id, resource, method)?);
             }
         }
         let access_log = match &stage.access_log {
@@ -75,91 +78,136 @@ impl Compiler {
             }),
             None => None,
         };
-        Ok(Stage {
-            api: api.id.clone(),
-            api_name: api.name.clone(),
-            name: stage.name.clone(),
-            deployment_id: deployment.deployment_id.clone(),
-            account_id: self.site.account_id.clone(),
-            variables: stage.variables.clone(),
-            is_canary: stage.canary.is_some().then_some(false),
-            hash,
-            endpoint_type: api.endpoint_type,
-            binary_media_types: api.binary_media_types.clone(),
-            minimum_compression_size: api.minimum_compression_size,
-            cache_headers: stage.cache_headers,
-            domains: deployment.domains.clone(),
-            meter: self.metrics.stage(&api.id, &stage.name),
-            access_log,
-            routes,
-            router,
-        })
+        let meter = self.metrics.stage(&api.id, &stage.name);
+        let parts = Parts { meter, access_log, routes, router };
+        Ok(assemble(deployment, &self.site.account_id, hash, parts))
     }
+}
 
-    fn route(
-        &self,
-        deployment: &StageDeployment,
-        resource: &Resource,
-        method: &Method,
-    ) -> Result<Route, DeploymentError> {
-        let settings = settings(deployment, resource, method);
-        let facts = RouteFacts {
-            api_id: deployment.api.id.as_str(),
-            account_id: &self.site.account_id,
-            stage: deployment.stage.name.as_str(),
-            deployment_id: deployment.deployment_id.as_str(),
-            resource_id: resource.id.as_str(),
-            resource_path: &resource.path,
-            operation_name: method.operation_name.as_deref().unwrap_or_default(),
-            stage_variables: &deployment.stage.variables,
-            is_canary: deployment.stage.canary.is_some().then_some(false),
-        };
-        let at = |source: CompileError| DeploymentError::Mapping {
-            method: method.http_method.clone(),
-            path: resource.path.clone(),
-            source,
-        };
-        let integration = &method.integration;
-        let request_mapping =
-            RequestMapping::compile(&integration.request_parameters, &facts).map_err(at)?;
-        let response_mapping = match integration.kind {
-            IntegrationKind::HttpProxy | IntegrationKind::AwsProxy => None,
-            IntegrationKind::Http | IntegrationKind::Mock | IntegrationKind::Aws => {
-                Some(ResponseMapping::compile(&integration.responses, &facts).map_err(at)?)
-            }
-        };
-        let request_templates = match integration.kind {
-            IntegrationKind::Http => Some(
-                RequestTemplates::compile(&integration.request_templates, integration.passthrough)
-                    .map_err(at)?,
-            ),
-            _ => None,
-        };
-        Ok(Route {
-            resource_id: resource.id.clone(),
-            resource_path: resource.path.clone(),
-            operation_name: method.operation_name.clone(),
-            parameter_names: parameter_names(&resource.path),
-            authorizer: Authorizer::None,
-            throttle: Throttle::from(settings),
-            cache: cache_rules(deployment, resource, method, settings).map_err(|source| {
-                DeploymentError::CacheKey {
-                    method: method.http_method.clone(),
-                    path: resource.path.clone(),
-                    source,
-                }
-            })?,
-            request_mapping,
-            integration: CompiledIntegration::compile(
-                integration,
-                deployment.api.id.as_str(),
-                &deployment.stage.variables,
-            ),
-            response_mapping,
-            request_templates,
-            timeout_ms: method.integration.timeout_ms,
-        })
+/// One method alone, for a test call: who may call it, its cache and its logs have no part.
+pub fn only_route(
+    deployment: &StageDeployment,
+    account_id: &str,
+) -> Result<Stage, DeploymentError> {
+    let mut routes = Vec::new();
+    for resource in &deployment.api.resources {
+        for method in &resource.methods {
+            routes.push(route(deployment, account_id, resource, method)?);
+        }
     }
+    let meter = Metrics::new().stage(&deployment.api.id, &deployment.stage.name);
+    let parts = Parts { meter, access_log: None, routes, router: Router::new() };
+    Ok(assemble(deployment, account_id, PartHash::default(), parts))
+}
+
+/// What of a stage is made and not copied.
+struct Parts {
+    meter: Arc<StageMeter>,
+    access_log: Option<AccessLog>,
+    routes: Vec<Route>,
+    router: Router<usize>,
+}
+
+fn assemble(deployment: &StageDeployment, account_id: &str, hash: PartHash, parts: Parts) -> Stage {
+    let StageDeployment { api, stage, .. } = deployment;
+    let Parts { meter, access_log, routes, router } = parts;
+    Stage {
+        api: api.id.clone(),
+        api_name: api.name.clone(),
+        name: stage.name.clone(),
+        deployment_id: deployment.deployment_id.clone(),
+        account_id: account_id.to_owned(),
+        variables: stage.variables.clone(),
+        is_canary: stage.canary.is_some().then_some(false),
+        hash,
+        endpoint_type: api.endpoint_type,
+        binary: BinaryTypes::new(&api.binary_media_types),
+        minimum_compression_size: api.minimum_compression_size,
+        cache_headers: stage.cache_headers,
+        domains: deployment.domains.clone(),
+        meter,
+        access_log,
+        routes,
+        router,
+    }
+}
+
+fn route(
+    deployment: &StageDeployment,
+    account_id: &str,
+    resource: &Resource,
+    method: &Method,
+) -> Result<Route, DeploymentError> {
+    let settings = settings(deployment, resource, method);
+    let facts = RouteFacts {
+        api_id: deployment.api.id.as_str(),
+        account_id,
+        stage: deployment.stage.name.as_str(),
+        deployment_id: deployment.deployment_id.as_str(),
+        resource_id: resource.id.as_str(),
+        resource_path: &resource.path,
+        operation_name: method.operation_name.as_deref().unwrap_or_default(),
+        stage_variables: &deployment.stage.variables,
+        is_canary: deployment.stage.canary.is_some().then_some(false),
+    };
+    let at = |source: CompileError| DeploymentError::Mapping {
+        method: method.http_method.clone(),
+        path: resource.path.clone(),
+        source,
+    };
+    let integration = &method.integration;
+    let flow = flow(method, &facts).map_err(at)?;
+    Ok(Route {
+        resource_id: resource.id.clone(),
+        resource_path: resource.path.clone(),
+        operation_name: method.operation_name.clone(),
+        parameter_names: parameter_names(&resource.path),
+        authorizer: Authorizer::None,
+        throttle: Throttle::from(settings),
+        cache: cache_rules(deployment, resource, method, settings).map_err(|source| {
+            DeploymentError::CacheKey {
+                method: method.http_method.clone(),
+                path: resource.path.clone(),
+                source,
+            }
+        })?,
+        flow,
+        integration: CompiledIntegration::compile(
+            integration,
+            deployment.api.id.as_str(),
+            &deployment.stage.variables,
+        ),
+        timeout_ms: method.integration.timeout_ms,
+    })
+}
+
+/// The mappings of a method.
+///
+/// # Errors
+/// The first that cannot be compiled.
+pub fn flow(method: &Method, facts: &RouteFacts<'_>) -> Result<Flow, CompileError> {
+    let integration = &method.integration;
+    let kind = integration.kind;
+    let mapping = || RequestMapping::compile(&integration.request_parameters, kind, facts);
+    Ok(match kind {
+        IntegrationKind::HttpProxy => Flow::HttpProxy(mapping()?),
+        IntegrationKind::AwsProxy => {
+            Flow::LambdaProxy(Box::new(LambdaProxyFlow { mapping: mapping()? }))
+        }
+        IntegrationKind::Http | IntegrationKind::Mock | IntegrationKind::Aws => {
+            Flow::Custom(Box::new(CustomFlow {
+                kind,
+                is_lambda: kind == IntegrationKind::Aws && invokes_function(&integration.uri),
+                request: RequestSide::compile(integration, facts)?,
+                response: ResponseMapping::compile(integration, &method.response_statuses, facts)?,
+            }))
+        }
+    })
+}
+
+/// `arn:aws:apigateway:{region}:lambda:path/…`.
+fn invokes_function(uri: &str) -> bool {
+    uri.split(':').nth(4) == Some("lambda")
 }
 
 /// The settings that hold for a method: its own, else the stage's.

@@ -20,6 +20,7 @@ use std::fmt;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::deployment::compile;
 use crate::deployment::router::Router;
 use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
@@ -29,7 +30,8 @@ use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId};
 use crate::model::quotas;
 use crate::model::rest_api::{
-    EndpointType, GatewayResponse, IntegrationKind, Method, Resource, RestApi, Validation,
+    EndpointType, GatewayResponse, Integration, IntegrationResponse, Method, Resource, RestApi,
+    Validation,
 };
 use crate::model::stage::{BasePathMapping, Stage, StageDeployment};
 use crate::store::control::Body;
@@ -394,11 +396,12 @@ fn mappings_compile(
         is_canary: None,
     };
     let integration = &method.integration;
+    let kind = integration.kind;
     let before = found.list.len();
     // One by one, so that each that fails is named.
     for (target, source) in &integration.request_parameters {
         let one = IndexMap::from_iter([(target.clone(), source.clone())]);
-        if let Err(err) = RequestMapping::compile(&one, &facts) {
+        if let Err(err) = RequestMapping::compile(&one, kind, &facts) {
             mapping_failed(&format!("{place} integration requestParameters {target}"), &err, found);
         }
     }
@@ -406,45 +409,42 @@ fn mappings_compile(
     if let Err(err) = RequestTemplates::compile(templates, integration.passthrough) {
         found.add(format!("{place} integration requestTemplates"), err.to_string(), None);
     }
-    if integration.kind == IntegrationKind::HttpProxy {
-        return;
-    }
+    let compiles = |response: IntegrationResponse| {
+        let alone = Integration { kind, responses: vec![response], ..Integration::default() };
+        ResponseMapping::compile(&alone, &method.response_statuses, &facts).map(drop)
+    };
     for response in &integration.responses {
         let place = format!("{place} integration integrationResponses {}", response.status_code);
+        let status_code = response.status_code;
         for (target, source) in &response.response_parameters {
-            let mut one = response.clone();
-            one.selection_pattern = None;
-            one.response_templates.clear();
-            one.response_parameters = IndexMap::from_iter([(target.clone(), source.clone())]);
-            if let Err(err) = ResponseMapping::compile(&[one], &facts) {
+            let response_parameters = IndexMap::from_iter([(target.clone(), source.clone())]);
+            let one = IntegrationResponse {
+                status_code,
+                response_parameters,
+                ..IntegrationResponse::default()
+            };
+            if let Err(err) = compiles(one) {
                 mapping_failed(&format!("{place} responseParameters {target}"), &err, found);
             }
         }
         let mut bare = response.clone();
         bare.response_parameters.clear();
-        if let Err(err) = ResponseMapping::compile(&[bare], &facts) {
+        if let Err(err) = compiles(bare) {
             mapping_failed(&place, &err, found);
         }
     }
+    // Whatever else keeps a deployment from being compiled.
     if found.list.len() == before
-        && let Err(err) = ResponseMapping::compile(&integration.responses, &facts)
+        && let Err(err) = compile::flow(method, &facts)
     {
-        found.add(format!("{place} integration integrationResponses"), err.to_string(), None);
+        found.add(format!("{place} integration"), err.to_string(), None);
     }
 }
 
 /// A source that the control plane takes is a right one; it can only be that nobody evaluates it.
 fn mapping_failed(place: &str, err: &CompileError, found: &mut Findings) {
     match err {
-        CompileError::BadExpression { expression, .. }
-            if expression.starts_with("method.request.body")
-                || expression.starts_with("integration.response.body") =>
-        {
-            found.unbuilt(place, "a mapping from the body");
-        }
-        CompileError::BadExpression { expression, .. }
-            if expression.starts_with("context.") || expression.starts_with("stageVariables.") =>
-        {
+        CompileError::BadExpression { expression, .. } if expression.starts_with("context.") => {
             found.unbuilt(place, &format!("the source `{expression}`"));
         }
         _ => found.add(place, err.to_string(), None),

@@ -49,7 +49,6 @@ fn content(n: usize, version: u64) -> StageDeployment {
         timeout_ms: 1_000,
         insecure_skip_verification: false,
         responses: Vec::new(),
-        mock_status: Some(200),
         ..Integration::default()
     };
     let method = Method { http_method: "GET".into(), integration, ..Method::default() };

@@ -22,13 +22,14 @@ use crate::call::{Call, Door};
 use crate::deployment::router::Router;
 use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
+use crate::mapping::content::BinaryTypes;
 use crate::mapping::context::{PathParameters, RouteFacts};
 use crate::mapping::parameters::RequestMapping;
+use crate::mapping::request::RequestSide;
 use crate::mapping::responses::ResponseMapping;
-use crate::mapping::templates::RequestTemplates;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
 use crate::model::quotas;
-use crate::model::rest_api::EndpointType;
+use crate::model::rest_api::{EndpointType, IntegrationKind};
 use crate::model::stage::BasePathMapping;
 use crate::telemetry::access_log::{self, Format};
 use crate::telemetry::metrics::StageMeter;
@@ -84,7 +85,7 @@ pub struct Stage {
     pub is_canary: Option<bool>,
     pub hash: PartHash,
     pub endpoint_type: EndpointType,
-    pub binary_media_types: Vec<String>,
+    pub binary: BinaryTypes,
     pub minimum_compression_size: Option<u32>,
     pub cache_headers: bool,
     pub domains: Vec<BasePathMapping>,
@@ -114,14 +115,36 @@ pub struct Route {
     pub authorizer: Authorizer,
     pub throttle: Throttle,
     pub cache: Option<CacheRules>,
-    pub request_mapping: RequestMapping,
+    pub flow: Flow,
     pub integration: CompiledIntegration,
-    /// `None` where the integration's answer is the method's (HTTP_PROXY).
-    pub response_mapping: Option<ResponseMapping>,
-    /// `None` where the client's body is the integration's business: a proxy's, a MOCK's.
-    pub request_templates: Option<RequestTemplates>,
     /// Time the integration may take, milliseconds.
     pub timeout_ms: u32,
+}
+
+/// What is done with a call before its integration is asked and after it has answered.
+#[derive(Debug)]
+pub enum Flow {
+    /// The client's request goes on, with parameters put in.
+    HttpProxy(RequestMapping),
+    /// HTTP, AWS and MOCK: only what is mapped crosses, in both directions.
+    Custom(Box<CustomFlow>),
+    /// A function gets the call as an event.
+    LambdaProxy(Box<LambdaProxyFlow>),
+}
+
+#[derive(Debug)]
+pub struct CustomFlow {
+    pub kind: IntegrationKind,
+    /// Whether the answer is a function's: then its error message chooses the response.
+    pub is_lambda: bool,
+    pub request: RequestSide,
+    pub response: ResponseMapping,
+}
+
+#[derive(Debug)]
+pub struct LambdaProxyFlow {
+    /// Without effect but for headers that may not be set.
+    pub mapping: RequestMapping,
 }
 
 /// How answers of a route are cached; absent where they are not.
@@ -368,6 +391,11 @@ fn arn_length(site: &Site, stage: &Stage, method: &Method, below: &str) -> usize
 }
 
 impl Resolved {
+    /// A call of `stage`'s only route, whatever its path. `parameters` lie within the path.
+    pub fn only_route(stage: Arc<Stage>, parameters: Vec<Range<usize>>) -> Self {
+        Self { stage, route: 0, base: 0, parameters }
+    }
+
     pub fn route(&self) -> &Route {
         &self.stage.routes[self.route]
     }

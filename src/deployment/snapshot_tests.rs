@@ -32,7 +32,6 @@ fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
             timeout_ms: 1_000,
             insecure_skip_verification: false,
             responses: Vec::new(),
-            mock_status: Some(200),
             ..Integration::default()
         },
         ..ApiMethod::default()

@@ -93,6 +93,20 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Scheme and authority, such as `https://b.test:8443`.
+    pub(super) fn origin(&self) -> String {
+        let Target { scheme, host, port } = &self.target;
+        let (scheme, usual) = match scheme {
+            Scheme::Http => ("http", 80),
+            Scheme::Https | Scheme::HttpsUnverified => ("https", 443),
+        };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
+        match *port == usual {
+            true => format!("{scheme}://{host}"),
+            false => format!("{scheme}://{host}:{port}"),
+        }
+    }
+
     pub(super) fn has_query(&self) -> bool {
         !self.query.is_empty()
     }

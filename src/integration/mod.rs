@@ -25,7 +25,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body as _;
 use indexmap::IndexMap;
 use tokio::time::Instant;
@@ -90,8 +90,8 @@ pub struct CompiledIntegration {
 
 #[derive(Debug)]
 enum Kind {
-    /// `None`: the author named no status.
-    Mock(Option<StatusCode>),
+    /// A MOCK: its answer is made by mappings alone.
+    Nothing,
     Http(Backend),
     HttpProxy(Backend),
     /// A function, with mappings or as a proxy.
@@ -130,9 +130,7 @@ impl CompiledIntegration {
             host: OnceLock::new(),
         };
         let kind = match integration.kind {
-            IntegrationKind::Mock => Kind::Mock(
-                integration.mock_status.and_then(|status| StatusCode::from_u16(status).ok()),
-            ),
+            IntegrationKind::Mock => Kind::Nothing,
             IntegrationKind::Http => Kind::Http(backend()),
             IntegrationKind::HttpProxy => Kind::HttpProxy(backend()),
             IntegrationKind::Aws | IntegrationKind::AwsProxy => {
@@ -142,6 +140,25 @@ impl CompiledIntegration {
         let timeout = Duration::from_millis(u64::from(integration.timeout_ms))
             .max(quotas::INTEGRATION_TIMEOUT_MIN);
         Self { kind, timeout }
+    }
+
+    /// URI and headers of what [`Integrations::answer`] will send, for the log of an execution.
+    /// `None` where nothing can be sent.
+    pub fn preview(
+        &self,
+        request: &IntegrationRequest<'_>,
+        has_body: bool,
+    ) -> Option<(String, HeaderMap)> {
+        let (backend, outgoing) = match &self.kind {
+            Kind::Http(backend) => (backend, forward::custom(backend, request, has_body)),
+            Kind::HttpProxy(backend) => (backend, forward::proxy(backend, request)),
+            Kind::Function(target) => return Some(target.preview(request)),
+            Kind::Service(Ok(service)) => return service.preview(request, has_body),
+            Kind::Nothing | Kind::Service(Err(_)) => return None,
+        };
+        let outgoing = outgoing.ok()?;
+        let origin = backend.endpoint.as_ref().ok()?.origin();
+        Some((format!("{origin}{}", outgoing.path_and_query), outgoing.headers))
     }
 }
 
@@ -241,7 +258,7 @@ impl Integrations {
     /// when the head has come is how long the body may keep its reader waiting in all; after that it
     /// ends with an error.
     ///
-    /// HTTP_PROXY: the reply is what the client gets. HTTP, AWS and MOCK: status and headers are the
+    /// HTTP_PROXY: the reply is what the client gets. HTTP and AWS: status and headers are the
     /// backend's (besides `X-Amzn-Trace-Id`) and go through `mapping::responses` next. A function
     /// as a proxy is asked by [`Integrations::invoke`].
     /// Dropping the future or the reply's body cancels the backend call.
@@ -255,7 +272,10 @@ impl Integrations {
         let began = Instant::now();
         let deadline = deadline.min(began + integration.timeout);
         let mut reply = match &integration.kind {
-            Kind::Mock(status) => mock(*status)?,
+            Kind::Nothing => {
+                let why = Arc::from("nothing stands behind the integration");
+                return Err(IntegrationError::Configuration(why));
+            }
             Kind::Http(backend) => {
                 let has_body = !body.is_end_stream();
                 let make = || forward::custom(backend, request, has_body);
@@ -281,12 +301,4 @@ impl Integrations {
         reply.integration = Some(IntegrationReport { status, latency_ms: latency });
         Ok(reply)
     }
-}
-
-/// A MOCK answers with the status its template names, and nothing else.
-fn mock(status: Option<StatusCode>) -> Result<Reply, IntegrationError> {
-    let status = status.ok_or_else(|| {
-        IntegrationError::Configuration(Arc::from("the mock integration names no status"))
-    })?;
-    Ok(Reply::new(status, HeaderMap::new(), Body::Empty))
 }

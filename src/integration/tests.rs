@@ -29,7 +29,6 @@ fn integration(kind: IntegrationKind, uri: &str) -> rest_api::Integration {
         timeout_ms: 1_000,
         insecure_skip_verification: false,
         responses: Vec::new(),
-        mock_status: None,
         ..rest_api::Integration::default()
     }
 }
@@ -321,16 +320,9 @@ async fn http_hands_the_backends_headers_to_the_mapping_with_this_calls_trace() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_answers_its_status() {
+async fn nothing_stands_behind_a_mock() {
     let (integrations, log) = backend(OK);
-    let mut plain = integration(IntegrationKind::Mock, "");
-    plain.mock_status = Some(202);
-    let compiled = CompiledIntegration::compile(&plain, "abcdefghij", &IndexMap::new());
-    let reply = get(&[]).of(&integrations, &compiled, late()).await.unwrap();
-    assert_eq!((reply.status, reply.headers.len()), (StatusCode::ACCEPTED, 0));
-    plain.mock_status = None;
-    let compiled = CompiledIntegration::compile(&plain, "abcdefghij", &IndexMap::new());
-    let failed = get(&[]).of(&integrations, &compiled, late()).await;
+    let failed = get(&[]).of(&integrations, &compiled(IntegrationKind::Mock, ""), late()).await;
     assert!(matches!(failed, Err(IntegrationError::Configuration(_))));
     assert!(log.lines().is_empty());
 }

@@ -4,11 +4,12 @@
 //! makes values and never sends anything: `pipeline` hands what it made to the integration and the
 //! integration's answer back to the mapping.
 //!
-//! Not here yet: templates that compute, models, sources in bodies. AWS: "Set up request and response data
+//! A request to an integration that is no proxy goes through `request`, its answer through
+//! `responses`; a proxy has parameter mappings alone. AWS: "Set up request and response data
 //! mappings using the API Gateway console", "Content encoding for REST APIs in API Gateway".
 
-pub mod binary;
 pub mod compression;
+pub mod content;
 pub mod context;
 pub mod java_regex;
 pub mod json_path;
@@ -16,11 +17,30 @@ pub mod lambda_event;
 pub mod lambda_reply;
 pub mod mock;
 pub mod parameters;
+pub mod request;
 pub mod responses;
+mod sources;
 pub mod template;
 pub mod templates;
 #[cfg(test)]
 mod tests;
+mod view;
+
+/// Which way a body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Request,
+    Response,
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Side::Request => "request",
+            Side::Response => "response",
+        })
+    }
+}
 
 /// Why a mapping could not be used for a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,14 +50,37 @@ pub enum MappingError {
     HeaderNotAllowed(http::HeaderName),
     #[error("a mapped value cannot stand in header {0}")]
     BadHeaderValue(http::HeaderName),
+    /// Recorded text.
     #[error(
-        "no match for output mapping and no default output mapping configured; endpoint response \
-         status code: {status}"
+        "No match for output mapping and no default output mapping configured. Endpoint Response \
+         Status Code: {status}"
     )]
     NoResponse { status: u16 },
+    /// The integration response's status is that of no method response.
+    #[error("Output mapping refers to an invalid method response: {status}")]
+    UndeclaredStatus { status: u16 },
     /// No request template fits the body, and the author lets no other through.
     #[error("no request template for the media type, and no passing through")]
     UnsupportedMediaType,
+    /// A parameter comes from a body that begins like JSON and is none.
+    #[error("Invalid JSON in request body")]
+    RequestNotJson,
+    #[error("Unable to parse response body")]
+    ResponseNotJson,
+    #[error("a value of the {0}'s body takes too much work")]
+    BodyTooMuch(Side),
+    /// A template that is none, or one that failed with this call.
+    #[error("Unable to transform {side}: {cause}")]
+    Template { side: Side, cause: String },
+    /// The body is bytes and was not made text before.
+    #[error("Unable to transform {0}: a template cannot read a binary body")]
+    BinaryTemplate(Side),
+    #[error("Unable to base64 decode the body.")]
+    NotBase64,
+    #[error("selection pattern: {0}")]
+    Pattern(String),
+    #[error("statusCode should be an integer which defined in request template")]
+    NoMockStatus,
 }
 
 /// Why a mapping could not be compiled: the API's author has to change it.
@@ -53,8 +96,6 @@ pub enum CompileError {
     BadStatus(u16),
     #[error("more than {limit} integration responses")]
     TooManyResponses { limit: usize },
-    #[error("template {key}: not a constant text")]
-    NotConstant { key: String },
     #[error("template {key}: longer than {limit} bytes")]
     TemplateTooLong { key: String, limit: usize },
     #[error("`{key}`, the key of a template, is no media type")]

@@ -6,44 +6,38 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 use indexmap::IndexMap;
 
-use super::context::{self, CallContext, RouteFacts};
-use super::{CompileError, MappingError};
+use super::context::{CallContext, RouteFacts};
+use super::sources::{BodyFault, BodySource, BodyText, Common};
+use super::template::Overrides;
+use super::{CompileError, MappingError, Side, view};
 use crate::call::{MappedParameters, PathValue};
+use crate::model::rest_api::IntegrationKind;
 use crate::net::query;
 
-/// Client headers that mappings do not see (recorded: header remapping tests).
-const INVISIBLE: [&str; 12] = [
-    "connection",
-    "content-length",
-    "content-md5",
-    "expect",
-    "max-forwards",
-    "proxy-authenticate",
-    "server",
-    "te",
-    "transfer-encoding",
-    "trailer",
-    "upgrade",
-    "www-authenticate",
-];
-/// Headers an HTTP integration's mapping may not set.
+/// Headers that no mapping may set.
 const NOT_ALLOWED: [&str; 4] =
     ["content-length", "transfer-encoding", "x-amzn-trace-id", "x-amzn-apigateway-api-id"];
+/// Those that a mapping towards a service of AWS's may not set either.
+const NOT_ALLOWED_FOR_AWS: [&str; 5] =
+    ["authorization", "connection", "expect", "proxy-authenticate", "te"];
 
 /// The request mappings of one integration.
-#[derive(Clone, Debug, Default)]
-pub struct RequestMapping(Box<[Mapping]>);
+#[derive(Debug, Default)]
+pub struct RequestMapping {
+    mappings: Box<[Mapping]>,
+    reads_body: bool,
+}
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Mapping {
     place: Place,
     source: Source,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Place {
     Header(HeaderName),
     ForbiddenHeader(HeaderName),
@@ -52,45 +46,62 @@ enum Place {
 }
 
 /// Where a value comes from.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Source {
-    Fixed(String),
+    Common(Common),
     Header(HeaderName),
     AllHeaders(HeaderName),
     Query(String),
     AllQuery(String),
     Path(String),
-    Context(Box<str>),
-    /// Known to have no value, such as an unset stage variable.
-    Absent,
+    Body(BodySource),
 }
 
 impl RequestMapping {
     /// Compiles `integration.request.{header|querystring|path}.X` → expression.
     pub fn compile(
         parameters: &IndexMap<String, String>,
+        kind: IntegrationKind,
         route: &RouteFacts<'_>,
     ) -> Result<Self, CompileError> {
-        parameters
+        let mappings = parameters
             .iter()
             .map(|(key, expression)| {
-                let place =
-                    Place::parse(key).ok_or_else(|| CompileError::BadKey { key: key.clone() })?;
+                let bad_key = || CompileError::BadKey { key: key.clone() };
+                let place = Place::parse(key, kind).ok_or_else(bad_key)?;
                 let source = Source::parse(expression, route).ok_or_else(|| {
                     let (key, expression) = (key.clone(), expression.clone());
                     CompileError::BadExpression { key, expression }
                 })?;
                 Ok(Mapping { place, source })
             })
-            .collect::<Result<_, _>>()
-            .map(Self)
+            .collect::<Result<Box<[Mapping]>, _>>()?;
+        let reads_body = mappings.iter().any(|own| matches!(own.source, Source::Body(_)));
+        Ok(Self { mappings, reads_body })
     }
 
-    /// Takes the values from a call. Without mappings it costs nothing.
-    pub fn apply(&self, call: &CallContext<'_>) -> Result<MappedParameters, MappingError> {
+    pub fn is_empty(&self) -> bool {
+        self.mappings.is_empty()
+    }
+
+    /// Whether a value comes from the request's body.
+    pub fn reads_body(&self) -> bool {
+        self.reads_body
+    }
+
+    /// Takes the values from a call; `body` is its text, where `reads_body` asks for it.
+    ///
+    /// # Errors
+    /// A header that may not be set or cannot hold its value, a body that is no JSON.
+    pub fn apply(
+        &self,
+        call: &CallContext<'_>,
+        body: &str,
+    ) -> Result<MappedParameters, MappingError> {
         let mut mapped = MappedParameters::default();
-        for mapping in &self.0 {
-            mapping.apply(call, &mut mapped)?;
+        let body = BodyText::new(body);
+        for mapping in &self.mappings {
+            mapping.apply(call, &body, &mut mapped)?;
         }
         Ok(mapped)
     }
@@ -100,18 +111,17 @@ impl Mapping {
     fn apply(
         &self,
         call: &CallContext<'_>,
+        body: &BodyText<'_>,
         mapped: &mut MappedParameters,
     ) -> Result<(), MappingError> {
-        let values = self.source.values(call);
+        let values = self.source.values(call, body)?;
         match &self.place {
             Place::ForbiddenHeader(_) | Place::Header(_) | Place::Path(_) if values.is_empty() => {}
             Place::ForbiddenHeader(name) => {
                 return Err(MappingError::HeaderNotAllowed(name.clone()));
             }
             Place::Header(name) => {
-                let joined = values.join(",");
-                let value = HeaderValue::from_str(&joined)
-                    .map_err(|_| MappingError::BadHeaderValue(name.clone()))?;
+                let value = header_value(name, &values.join(","))?;
                 mapped.headers.push((name.clone(), value));
             }
             Place::Query(name) => {
@@ -130,20 +140,66 @@ impl Mapping {
     }
 }
 
+fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, MappingError> {
+    HeaderValue::from_str(text).map_err(|_| MappingError::BadHeaderValue(name.clone()))
+}
+
+fn is_forbidden(name: &HeaderName, kind: IntegrationKind) -> bool {
+    let of_aws = matches!(kind, IntegrationKind::Aws | IntegrationKind::AwsProxy);
+    NOT_ALLOWED.contains(&name.as_str()) || of_aws && NOT_ALLOWED_FOR_AWS.contains(&name.as_str())
+}
+
+/// What a template set in `$context.requestOverride` is the last word.
+/// AWS: "Override your API's request and response parameters and status codes".
+///
+/// # Errors
+/// A header that may not be set, or cannot be.
+pub fn override_request(
+    mapped: &mut MappedParameters,
+    overrides: &Overrides,
+    kind: IntegrationKind,
+) -> Result<(), MappingError> {
+    if overrides.is_empty() {
+        return Ok(());
+    }
+    for (name, values) in overrides.request_headers() {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            let cause = format!("`{name}` is no name of a header");
+            MappingError::Template { side: Side::Request, cause }
+        })?;
+        if is_forbidden(&name, kind) {
+            return Err(MappingError::HeaderNotAllowed(name));
+        }
+        mapped.headers.retain(|(own, _)| *own != name);
+        for value in values {
+            mapped.headers.push((name.clone(), header_value(&name, &value)?));
+        }
+    }
+    for (name, values) in overrides.request_query() {
+        mapped.query.retain(|(own, _)| **own != *name);
+        let name: Arc<str> = Arc::from(name);
+        mapped.query.extend(values.into_iter().map(|value| (Arc::clone(&name), value)));
+    }
+    for (name, value) in overrides.request_path() {
+        mapped.path.retain(|(own, _)| **own != *name);
+        mapped.path.push((Arc::from(name), PathValue::Text(value)));
+    }
+    Ok(())
+}
+
 impl Place {
-    fn parse(key: &str) -> Option<Self> {
+    fn parse(key: &str, kind: IntegrationKind) -> Option<Self> {
         let place = key.strip_prefix("integration.request.")?;
-        let (kind, name) = place.split_once('.')?;
+        let (place, name) = place.split_once('.')?;
         if name.is_empty() {
             return None;
         }
-        Some(match kind {
+        Some(match place {
             "header" => {
                 let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-                if NOT_ALLOWED.contains(&name.as_str()) {
-                    Place::ForbiddenHeader(name)
-                } else {
-                    Place::Header(name)
+                match is_forbidden(&name, kind) {
+                    true => Place::ForbiddenHeader(name),
+                    false => Place::Header(name),
                 }
             }
             "querystring" => Place::Query(Arc::from(name)),
@@ -155,73 +211,54 @@ impl Place {
 
 impl Source {
     fn parse(expression: &str, route: &RouteFacts<'_>) -> Option<Self> {
-        if let Some(text) = quoted(expression) {
-            return Some(Source::Fixed(text.to_owned()));
+        if let Some(common) = Common::parse(expression, route) {
+            return common.map(Source::Common);
         }
-        if let Some(name) = expression.strip_prefix("stageVariables.") {
-            return Some(stage_variable(name, route).map_or(Source::Absent, Source::Fixed));
+        let rest = expression.strip_prefix("method.request.")?;
+        if let Some(body) = BodySource::parse(rest) {
+            return body.map(Source::Body);
         }
-        if let Some(name) = expression.strip_prefix("context.") {
-            if !context::is_known(name) {
-                return None;
-            }
-            return Some(match context::fixed(name, route) {
-                Some(text) => text.map_or(Source::Absent, |text| Source::Fixed(text.into_owned())),
-                None => Source::Context(name.into()),
-            });
-        }
-        let (kind, name) = expression.strip_prefix("method.request.")?.split_once('.')?;
+        let (kind, name) = rest.split_once('.')?;
         if name.is_empty() {
             return None;
         }
-        let visible = || {
+        let header = |of: fn(HeaderName) -> Source| {
             let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            Some((!INVISIBLE.contains(&name.as_str())).then_some(name))
+            Some(if view::is_visible(&name) { of(name) } else { Source::Common(Common::Absent) })
         };
-        Some(match kind {
-            "header" => visible()?.map_or(Source::Absent, Source::Header),
-            "multivalueheader" => visible()?.map_or(Source::Absent, Source::AllHeaders),
-            "querystring" => Source::Query(name.to_owned()),
-            "multivaluequerystring" => Source::AllQuery(name.to_owned()),
-            "path" => Source::Path(name.to_owned()),
-            _ => return None,
-        })
+        match kind {
+            "header" => header(Source::Header),
+            "multivalueheader" => header(Source::AllHeaders),
+            "querystring" => Some(Source::Query(name.to_owned())),
+            "multivaluequerystring" => Some(Source::AllQuery(name.to_owned())),
+            "path" => Some(Source::Path(name.to_owned())),
+            _ => None,
+        }
     }
 
     /// Empty when the source is absent.
-    fn values(&self, call: &CallContext<'_>) -> Vec<String> {
+    fn values(
+        &self,
+        call: &CallContext<'_>,
+        body: &BodyText<'_>,
+    ) -> Result<Vec<String>, MappingError> {
         let one = match self {
-            Source::Absent => None,
-            Source::Fixed(text) => Some(text.clone()),
-            Source::Header(header::HOST) => call
-                .headers
-                .get(header::HOST)
-                .map_or_else(|| Some(call.domain_name.to_owned()), |value| Some(text(value))),
-            Source::Header(name) => call.headers.get_all(name).iter().next_back().map(text),
+            Source::Common(common) => common.value(call),
+            Source::Header(name) => view::header(call, name).map(|value| value.into_owned()),
             Source::AllHeaders(name) => {
-                return call.headers.get_all(name).iter().map(text).collect();
+                let all = call.headers.get_all(name).iter();
+                return Ok(all.map(|value| view::text(value).into_owned()).collect());
             }
             Source::Query(name) => call.query.and_then(|query| query::last(query, name)),
             Source::AllQuery(name) => {
-                return call.query.map_or_else(Vec::new, |query| query::all(query, name));
+                return Ok(call.query.map_or_else(Vec::new, |query| query::all(query, name)));
             }
             Source::Path(name) => call.path_parameters.get(name).map(str::to_owned),
-            Source::Context(name) => call.text(name).map(|value| value.into_owned()),
+            Source::Body(source) => source.value(body).map_err(|fault| match fault {
+                BodyFault::NotJson => MappingError::RequestNotJson,
+                BodyFault::TooMuch => MappingError::BodyTooMuch(Side::Request),
+            })?,
         };
-        one.into_iter().collect()
+        Ok(one.into_iter().collect())
     }
-}
-
-/// The text between single quotes.
-pub(super) fn quoted(expression: &str) -> Option<&str> {
-    expression.strip_prefix('\'')?.strip_suffix('\'')
-}
-
-pub(super) fn stage_variable(name: &str, route: &RouteFacts<'_>) -> Option<String> {
-    route.stage_variables.get(name).cloned()
-}
-
-/// Header bytes as text: UTF-8, which is what clients send where it is not ASCII.
-pub(super) fn text(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }

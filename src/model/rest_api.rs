@@ -137,8 +137,6 @@ pub struct Integration {
     pub insecure_skip_verification: bool,
     /// Unused by HTTP_PROXY. In document order; an entry without pattern is the default.
     pub responses: Vec<IntegrationResponse>,
-    /// MOCK: the status its static template `{"statusCode": n}` names; `None` makes calls fail.
-    pub mock_status: Option<u16>,
     /// Of the request's body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_handling: Option<ContentHandling>,

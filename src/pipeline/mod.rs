@@ -28,7 +28,9 @@ use crate::net::tasks::Tasks;
 
 pub mod deliver;
 pub mod door;
+pub mod execution_log;
 mod fill;
+pub mod integrate;
 pub mod origin;
 pub mod record;
 pub mod refusal;

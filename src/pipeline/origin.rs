@@ -1,22 +1,17 @@
 //! What answers a call that no cache could: the other enum that carries the edge/region difference.
 
 use bytes::Bytes;
-use http::HeaderName;
 use tokio::time::Instant;
 
-use crate::call::{Body, Call, RefusalReport, Reply};
+use crate::call::{Body, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, Resolved};
 use crate::deployment::source::Source;
-use crate::integration::{Forwarded, IntegrationRequest, Integrations, trace};
-use crate::mapping::compression::decode_request;
-use crate::mapping::context::CallContext;
-use crate::model::quotas;
-use crate::pipeline::record::protocol;
+use crate::integration::Integrations;
+use crate::pipeline::execution_log::ExecutionLog;
+use crate::pipeline::integrate::{Passage, integrate};
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{Errand, Gateway};
 use crate::tunnel::{CallHead, Proved, ReplyHead, Scheme, Tunnel, TunnelError};
-
-const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 /// Where answers come from.
 #[derive(Debug)]
@@ -40,72 +35,14 @@ impl Origin {
     pub async fn answer(&self, gateway: &Gateway, errand: Errand) -> Result<Reply, Refusal> {
         match self {
             Origin::Region(tunnel) => ask_region(gateway, tunnel, errand).await,
-            Origin::Integration(integrations) => integrate(integrations, errand).await,
+            Origin::Integration(integrations) => {
+                let Errand { call, body, resolved, deadline, .. } = errand;
+                let (call, resolved) = (&*call, &resolved);
+                let passage = Passage { integrations, call, resolved, deadline };
+                integrate(passage, body, &mut ExecutionLog::Off).await
+            }
         }
     }
-}
-
-async fn integrate(integrations: &Integrations, errand: Errand) -> Result<Reply, Refusal> {
-    let Errand { call, body, resolved, deadline, .. } = errand;
-    let route = resolved.route();
-    let head = &call.head;
-    let body = decode_request(&head.headers, body, quotas::BODY_BYTES_MAX).await?;
-    let mapped = route.request_mapping.apply(&context(&call, &resolved))?;
-    let body = match &route.request_templates {
-        Some(templates) => match templates.choose(&head.headers)? {
-            Some(constant) => Body::from(constant.clone()),
-            None => body,
-        },
-        None => body,
-    };
-    let connection = &call.connection;
-    let request = IntegrationRequest {
-        method: &head.method,
-        query: head.uri.query(),
-        headers: &head.headers,
-        mapped,
-        peer: connection.peer.ip(),
-        forwarded: Forwarded {
-            proto: if connection.tls_version.is_empty() { "http" } else { "https" },
-            port: connection.local.port(),
-        },
-        trace_id: trace::extend(head.headers.get(TRACE_ID), call.received_at),
-    };
-    let reply = integrations.answer(&request, body, &route.integration, deadline).await?;
-    match &route.response_mapping {
-        Some(mapping) => Ok(mapping.apply(reply, &head.headers)?),
-        None => Ok(reply),
-    }
-}
-
-/// What a mapping may read of the call.
-pub fn context<'c>(call: &'c Call, resolved: &'c Resolved) -> CallContext<'c> {
-    let head = &call.head;
-    let path = head.uri.path();
-    CallContext {
-        facts: resolved.facts(),
-        method: &head.method,
-        headers: &head.headers,
-        query: head.uri.query(),
-        path_parameters: resolved.parameters(call),
-        request_id: &call.id,
-        extended_request_id: call.extended_id.as_str(),
-        aws_endpoint_request_id: None,
-        source_ip: call.connection.peer.ip(),
-        // Recorded: slashes before the stage collapse.
-        path: context_path(path),
-        protocol: protocol(head.version),
-        domain_name: snapshot::host(call),
-        received_at: call.received_at,
-        caller: None,
-        error: None,
-    }
-}
-
-/// Recorded: slashes before the stage collapse.
-fn context_path(path: &str) -> &str {
-    let first = path.len() - path.trim_start_matches('/').len();
-    path.get(first.saturating_sub(1)..).unwrap_or(path)
 }
 
 /// Sends the call through the tunnel. A region that does not know the configuration the call was

@@ -276,10 +276,24 @@ impl From<MappingError> for Refusal {
         let kind = match &err {
             MappingError::HeaderNotAllowed(_)
             | MappingError::BadHeaderValue(_)
-            | MappingError::NoResponse { .. } => Type::ApiConfigurationError,
+            | MappingError::NoResponse { .. }
+            | MappingError::UndeclaredStatus { .. }
+            | MappingError::ResponseNotJson
+            | MappingError::BodyTooMuch(_)
+            | MappingError::Template { .. }
+            | MappingError::BinaryTemplate(_)
+            | MappingError::NotBase64
+            | MappingError::Pattern(_)
+            | MappingError::NoMockStatus => Type::ApiConfigurationError,
             MappingError::UnsupportedMediaType => Type::UnsupportedMediaType,
+            MappingError::RequestNotJson => Type::BadRequest,
         };
-        Refusal::because(kind, err)
+        let mut refusal = Refusal::because(kind, &err);
+        if err == MappingError::RequestNotJson {
+            let body = br#"{"message":"Invalid JSON in request body"}"#;
+            refusal.body = Some(Bytes::from_static(body));
+        }
+        refusal
     }
 }
 

@@ -4,11 +4,9 @@
 //! "Mock integrations for REST APIs".
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Findings, Limits, text, texts};
-use crate::mapping::mock::{Named, named_status};
-use crate::mapping::templates;
 use crate::model::quotas;
 use crate::model::rest_api::{
     ContentHandling, Integration, IntegrationKind, IntegrationResponse, Passthrough,
@@ -28,25 +26,16 @@ pub(super) fn read(
         IntegrationKind::Mock => String::new(),
         _ => backend_uri(text(own, "uri").unwrap_or_default(), place, found),
     };
-    let own_templates = own.get("requestTemplates").and_then(Value::as_object);
-    let mut request_templates = IndexMap::new();
-    let mut mock_status = None;
-    match kind {
-        IntegrationKind::Mock => mock_status = status_of_mock(own_templates, place, found),
-        IntegrationKind::Http => {
-            request_templates = constants(own, "requestTemplates", kind, place, found);
-        }
-        IntegrationKind::HttpProxy | IntegrationKind::Aws | IntegrationKind::AwsProxy => {
-            for media_type in own_templates.into_iter().flat_map(Map::keys) {
-                let place = format!("{place} requestTemplates {media_type}");
-                found.unbuilt(place, "a mapping template of a proxy");
-            }
-        }
-    }
-    let responses = match kind {
-        // A proxy passes the backend's answer on and looks at none of them.
-        IntegrationKind::HttpProxy => Vec::new(),
-        _ => responses(own, kind, place, found),
+    // A proxy passes the client's body on, and the backend's answer back: AWS keeps its templates
+    // and responses without effect.
+    let is_proxy = matches!(kind, IntegrationKind::HttpProxy | IntegrationKind::AwsProxy);
+    let request_templates = match is_proxy {
+        true => IndexMap::new(),
+        false => templates(own, "requestTemplates", place, found),
+    };
+    let responses = match is_proxy {
+        true => Vec::new(),
+        false => responses(own, place, found),
     };
     Some(Integration {
         kind,
@@ -64,7 +53,6 @@ pub(super) fn read(
             .get("tlsConfig")
             .is_some_and(|tls| super::is_true(tls, "insecureSkipVerification")),
         responses,
-        mock_status,
         content_handling: text(own, "contentHandling").and_then(ContentHandling::parse),
         credentials: filled_text(own, "credentials"),
         vpc_link: filled_text(own, "connectionId")
@@ -99,7 +87,6 @@ fn refuse_unbuilt(own: &Value, place: &str, found: &mut Findings) {
         ("credentials", "calling the backend with credentials"),
         ("connectionId", "a VPC link"),
         ("integrationTarget", "a VPC link"),
-        ("contentHandling", "conversion between text and binary"),
     ] {
         if text(own, name).is_some_and(|value| !value.is_empty()) {
             found.unbuilt(format!("{place} {name}"), what);
@@ -204,76 +191,33 @@ fn timeout(own: &Value, limits: &Limits) -> u32 {
     asked.min(limits.integration_timeout_max_ms)
 }
 
-/// The status that all templates of a MOCK name alike; `None` where they name none, which makes
-/// each call a 500.
-fn status_of_mock(
-    templates: Option<&Map<String, Value>>,
-    place: &str,
-    found: &mut Findings,
-) -> Option<u16> {
-    let mut first = None;
-    for (media_type, template) in templates.into_iter().flatten() {
-        let place = format!("{place} requestTemplates {media_type}");
-        let named = named_status(template.as_str().unwrap_or_default());
-        if named == Named::Unknown {
-            found.unbuilt(place, "a MOCK template other than a constant {\"statusCode\": 200}");
-        } else if *first.get_or_insert(named) != named {
-            found.unbuilt(place, "a MOCK whose status depends on the media type");
-        }
-    }
-    if templates.is_none_or(Map::is_empty) {
-        found.add(
-            format!("{place} requestTemplates"),
-            "a MOCK without a request template takes its status from the caller's body, which is \
-             not built yet",
-            Some("add the template {\"statusCode\": 200} for application/json"),
-        );
-    }
-    match first {
-        Some(Named::Status(status)) => Some(status),
-        Some(Named::Nothing | Named::Unknown) | None => None,
-    }
-}
-
-/// The templates that are their own output. AWS keeps an empty one as null; a MOCK has no other
-/// body than the template's, so that it is the empty body. Whether a backend's body would pass by
-/// an empty template or be dropped by it is not known, and neither is tried.
-fn constants(
+/// Templates by media type. AWS keeps an empty one as null.
+fn templates(
     own: &Value,
     name: &str,
-    kind: IntegrationKind,
     place: &str,
     found: &mut Findings,
 ) -> IndexMap<String, String> {
-    let mut constants = IndexMap::new();
+    let mut templates = IndexMap::new();
     for (media_type, template) in own.get(name).and_then(Value::as_object).into_iter().flatten() {
-        let text = template.as_str().unwrap_or_default();
-        let place = || format!("{place} {name} {media_type}");
-        if text.is_empty() && kind != IntegrationKind::Mock {
-            found.unbuilt(place(), "an empty template before a backend");
-        } else if !templates::is_constant(text) {
-            found.unbuilt(place(), "a mapping template with `$` or `#`");
-        } else {
-            constants.insert(media_type.clone(), text.to_owned());
-        }
+        match template {
+            Value::Null => templates.insert(media_type.clone(), String::new()),
+            Value::String(text) => templates.insert(media_type.clone(), text.clone()),
+            _ => {
+                found.add(format!("{place} {name} {media_type}"), "the template is no text", None);
+                None
+            }
+        };
     }
-    constants
+    templates
 }
 
-fn responses(
-    own: &Value,
-    kind: IntegrationKind,
-    place: &str,
-    found: &mut Findings,
-) -> Vec<IntegrationResponse> {
+fn responses(own: &Value, place: &str, found: &mut Findings) -> Vec<IntegrationResponse> {
     let mut responses = Vec::new();
     let bodies = own.get("integrationResponses").and_then(Value::as_object);
     for (code, response) in bodies.into_iter().flatten() {
         let place = format!("{place} integrationResponses {code}");
-        let response_templates = constants(response, "responseTemplates", kind, &place, found);
-        if text(response, "contentHandling").is_some_and(|value| !value.is_empty()) {
-            found.unbuilt(format!("{place} contentHandling"), "conversion between text and binary");
-        }
+        let response_templates = templates(response, "responseTemplates", &place, found);
         let status = text(response, "statusCode").unwrap_or(code).parse::<u16>().ok();
         let Some(status_code) = status.filter(|status| (100..=599).contains(status)) else {
             found.add(place, "Invalid Response status code specified", None);

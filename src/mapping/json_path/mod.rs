@@ -7,7 +7,15 @@
 //!
 //! AWS: Developer Guide, "Variables for data transformations for API Gateway" (`$input.json(x)`).
 
+pub(crate) mod document;
+mod filter;
+mod parse;
+mod read;
+#[cfg(test)]
+mod tests;
+
 use crate::mapping::template::meter::{Limits, Meter, RenderError};
+use crate::mapping::template::print;
 use crate::mapping::template::value::Value;
 
 /// A body that is JSON. Borrows from the body; made for one call, not `Send`.
@@ -17,9 +25,39 @@ pub struct Document<'a> {
 }
 
 /// A compiled path.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JsonPath {
-    text: Box<str>,
+    segments: Box<[Segment]>,
+}
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq)]
+enum Segment {
+    Member(Box<str>),
+    /// `['a','b']`: an object of these members.
+    Members(Box<[Box<str>]>),
+    Index(i64),
+    Indexes(Box<[i64]>),
+    Slice(Option<i64>, Option<i64>),
+    Every,
+    Filter(filter::Condition),
+    /// `..`: the value itself and all below it.
+    Deep,
+    Function(Function),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Length,
+    Size,
+    Min,
+    Max,
+    Avg,
+    Sum,
+    StdDev,
+    Keys,
+    First,
+    Last,
 }
 
 /// Why a text is no path.
@@ -33,8 +71,7 @@ pub struct PathError {
 impl<'a> Document<'a> {
     /// `None` where the text is not JSON, or deeper than we follow.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let _ = text;
-        Some(Self { root: Value::Null })
+        Some(Self { root: document::parse(text)? })
     }
 
     pub fn root(&self) -> &Value<'a> {
@@ -43,21 +80,32 @@ impl<'a> Document<'a> {
 }
 
 impl JsonPath {
-    /// `$.a.b`, `$['a'][0]`, `$..x`, `$[?(@.n > 1)]`; a path without `$` begins at the root's members.
+    /// `$.a.b`, `$['a'][0]`, `$..x`, `$[?(@.n > 1)]`; one without `$` begins with a member's name.
     ///
     /// # Errors
     /// The text is no path.
     pub fn compile(path: &str) -> Result<Self, PathError> {
-        Ok(Self { text: path.into() })
+        let segments = parse::path(path);
+        segments
+            .map(|segments| Self { segments: segments.into() })
+            .map_err(|cause| PathError { path: path.to_owned(), cause: cause.to_owned() })
     }
 
-    /// What the path finds: `None` where a definite path finds nothing, a list for an indefinite one.
+    /// What the path finds: `None` where a definite path finds nothing, a list for an indefinite
+    /// one.
     ///
     /// # Errors
     /// A bound of the work was exceeded.
     pub fn read<'a>(&self, document: &Document<'a>) -> Result<Option<Value<'a>>, RenderError> {
-        let _ = (Meter::new(Limits::default()), &self.text);
-        Ok(Some(document.root.clone()))
+        self.find(&document.root, &Meter::new(Limits::default()))
+    }
+
+    pub(crate) fn find<'a>(
+        &self,
+        root: &Value<'a>,
+        meter: &Meter,
+    ) -> Result<Option<Value<'a>>, RenderError> {
+        read::find(&self.segments, root, root, meter)
     }
 }
 
@@ -66,8 +114,7 @@ impl JsonPath {
 /// # Errors
 /// Deeper or longer than the bounds.
 pub fn to_json(value: &Value<'_>) -> Result<String, RenderError> {
-    let _ = value;
-    Ok(String::new())
+    print::to_json(value, &Meter::new(Limits::default()))
 }
 
 /// A value as it stands in a header or query parameter: texts as they are, all else as JSON.

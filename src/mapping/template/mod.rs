@@ -9,9 +9,27 @@
 //! AWS: API Gateway Developer Guide, "Mapping template transformations for REST APIs", "Variables
 //! for data transformations for API Gateway". Apache Velocity 1.7, "Velocity User Guide".
 
+mod compile;
+pub(crate) mod cursor;
+mod expression;
+mod format;
+mod input;
 pub mod meter;
-mod number;
+mod methods;
+mod methods_list;
+mod methods_map;
+mod methods_number;
+mod methods_string;
+pub(crate) mod number;
+mod overrides;
+pub(crate) mod print;
+mod render;
 pub mod scope;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod util;
 pub mod value;
 
 use crate::model::quotas;
@@ -20,10 +38,10 @@ pub use meter::{Limits, RenderError};
 pub use scope::{Input, ListedParameters, Overrides, Parameters, Place, Scope, Variables};
 pub use value::Value;
 
-/// A template, ready to be rendered. Compiled once per deployment.
+/// A template, ready to be rendered. Compiled once per deployment, shared by all calls.
 #[derive(Debug)]
 pub struct Template {
-    text: Box<str>,
+    tree: tree::Tree,
 }
 
 /// Why a text is no template. AWS takes such a text and answers every call by 500.
@@ -44,7 +62,7 @@ impl Template {
         if text.len() > quotas::TEMPLATE_BYTES_MAX {
             return Err(TemplateError::TooLong { limit: quotas::TEMPLATE_BYTES_MAX });
         }
-        Ok(Self { text: text.into() })
+        Ok(Self { tree: syntax::parse(text)? })
     }
 
     /// The output for one call. What the template overrides is added to `scope.overrides`.
@@ -52,12 +70,11 @@ impl Template {
     /// # Errors
     /// A bound was exceeded, or a method failed as it would in Java: the call is answered by 500.
     pub fn render(&self, scope: &mut Scope<'_>) -> Result<String, RenderError> {
-        let _ = scope;
-        Ok(self.text.to_string())
+        render::render(&self.tree, scope)
     }
 
-    /// The output of a template that is the same for every call: one without `$` and `#`.
+    /// The output of a template that is the same for every call: one that is only text.
     pub fn constant(&self) -> Option<&str> {
-        (!self.text.contains(['$', '#'])).then_some(&*self.text)
+        self.tree.constant()
     }
 }

@@ -31,11 +31,11 @@ pub(super) enum Operator {
 }
 
 /// `None` where Java's engine gives null: no numbers, or a division by zero.
-pub(super) fn compute(
+pub(super) fn compute<'a>(
     operator: Operator,
     left: &Value<'_>,
     right: &Value<'_>,
-) -> Option<Value<'static>> {
+) -> Option<Value<'a>> {
     if let (Some(left_whole), Some(right_whole)) = (left.as_integer(), right.as_integer()) {
         let result = whole(operator, left_whole, right_whole)?;
         return Some(widened(left, right, result));
@@ -62,7 +62,7 @@ fn whole(operator: Operator, left: i128, right: i128) -> Option<i128> {
 }
 
 /// The wider type of both operands, or a still wider one that holds the result.
-fn widened(left: &Value<'_>, right: &Value<'_>, result: i128) -> Value<'static> {
+fn widened<'a>(left: &Value<'_>, right: &Value<'_>, result: i128) -> Value<'a> {
     if matches!((left, right), (Value::Int(_), Value::Int(_)))
         && let Ok(result) = i32::try_from(result)
     {

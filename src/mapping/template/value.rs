@@ -158,6 +158,27 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The same value with texts of its own, so that it may outlive what it borrowed from. Only for
+    /// values fresh from a document: nothing in them is shared.
+    pub(crate) fn detached<'b>(&self) -> Value<'b> {
+        match self {
+            Value::Bool(flag) => Value::Bool(*flag),
+            Value::Int(number) => Value::Int(*number),
+            Value::Long(number) => Value::Long(*number),
+            Value::Big(number) => Value::Big(*number),
+            Value::Double(number) => Value::Double(*number),
+            Value::Text(text) => Value::owned(text.to_string()),
+            Value::List(list) => {
+                Value::List(List::json(list.items().iter().map(Value::detached).collect()))
+            }
+            Value::Map(map) => Value::map(map.entries().iter().filter_map(|(key, value)| match key {
+                Key::Text(name) => Some((name.to_string(), value.detached())),
+                _ => None,
+            })),
+            _ => Value::Null,
+        }
+    }
+
     /// `equals()` of Java: types count, lists and maps are compared by their content.
     pub(crate) fn same(&self, other: &Self, meter: &Meter) -> Result<bool, RenderError> {
         same(self, other, meter, 0)

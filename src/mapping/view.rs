@@ -1,0 +1,129 @@
+//! A call as templates look at it: `$context` and `$input.params()`.
+//!
+//! Recorded: headers are those of the client less the ones that concern its connection
+//! (rest-data-plane 7.3). AWS calls names in templates case-sensitive; ours arrive in lower case
+//! over HTTP/2 and HTTP/3 whatever the client wrote, so that here a header is found in any case.
+
+use std::borrow::Cow;
+
+use http::{HeaderName, HeaderValue, header};
+use indexmap::IndexMap;
+
+use super::context::{CallContext, Node};
+use super::template::{Parameters, Place, Value, Variables};
+use crate::net::query;
+
+/// Client headers that mappings and templates do not see (recorded: header remapping tests).
+const INVISIBLE: [&str; 12] = [
+    "connection",
+    "content-length",
+    "content-md5",
+    "expect",
+    "max-forwards",
+    "proxy-authenticate",
+    "server",
+    "te",
+    "transfer-encoding",
+    "trailer",
+    "upgrade",
+    "www-authenticate",
+];
+
+/// Whether mappings may look at the header.
+pub(super) fn is_visible(name: &HeaderName) -> bool {
+    !INVISIBLE.contains(&name.as_str())
+}
+
+/// A header's last value. HTTP/2 and HTTP/3 name the host elsewhere.
+pub(super) fn header<'a>(call: &CallContext<'a>, name: &HeaderName) -> Option<Cow<'a, str>> {
+    match call.headers.get_all(name).iter().next_back() {
+        Some(value) => Some(text(value)),
+        None => (*name == header::HOST).then_some(Cow::Borrowed(call.domain_name)),
+    }
+}
+
+/// Header bytes as text: UTF-8, which is what clients send where it is not ASCII.
+pub(super) fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}
+
+impl Parameters for CallContext<'_> {
+    fn get<'a>(&'a self, place: Place, name: &str) -> Option<Cow<'a, str>> {
+        match place {
+            Place::Path => self.path_parameters.get(name).map(Cow::Borrowed),
+            Place::Query => query::last(self.query?, name).map(Cow::Owned),
+            Place::Header => {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                is_visible(&name).then(|| header(self, &name))?
+            }
+        }
+    }
+
+    fn all<'a>(&'a self, place: Place) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+        match place {
+            Place::Path => self
+                .path_parameters
+                .iter()
+                .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
+                .collect(),
+            Place::Query => {
+                let pairs = query::pairs(self.query.unwrap_or_default());
+                // Of a repeated name the last value counts, at the first one's place.
+                let last: IndexMap<Cow<'a, str>, Cow<'a, str>> = pairs
+                    .map(|(name, value)| (query::decode_text(name), query::decode_text(value)))
+                    .collect();
+                last.into_iter().collect()
+            }
+            Place::Header => {
+                let names = self.headers.keys().filter(|name| is_visible(name));
+                let mut all: Vec<_> = names
+                    .filter_map(|name| Some((name.as_str().into(), header(self, name)?)))
+                    .collect();
+                if !self.headers.contains_key(header::HOST) {
+                    all.push(("host".into(), self.domain_name.into()));
+                }
+                all
+            }
+        }
+    }
+}
+
+impl Variables for CallContext<'_> {
+    fn get<'a>(&'a self, path: &str) -> Option<Value<'a>> {
+        if path.is_empty() {
+            let keys = self.keys().map(|key| {
+                // The overrides are the renderer's own.
+                let none = || Value::map::<String>([]);
+                (key, self.node(key).map_or_else(none, value))
+            });
+            return Some(Value::map(keys));
+        }
+        let mut names = path.split('.');
+        // A name may hold dots itself, as those of claims do: whole paths come first.
+        let node = match self.text(path) {
+            Some(text) if path != "requestTimeEpoch" => Node::Text(text),
+            _ => {
+                let first = self.node(names.next()?)?;
+                names.try_fold(first, |node, name| match node {
+                    Node::Map(entries) => {
+                        entries.into_iter().find(|(own, _)| own == name).map(|(_, node)| node)
+                    }
+                    Node::Null | Node::Text(_) | Node::Number(_) => None,
+                })?
+            }
+        };
+        (node != Node::Null).then(|| value(node))
+    }
+}
+
+fn value(node: Node<'_>) -> Value<'_> {
+    match node {
+        Node::Null => Value::Null,
+        Node::Text(Cow::Borrowed(text)) => Value::text(text),
+        Node::Text(Cow::Owned(text)) => Value::owned(text),
+        Node::Number(number) => Value::Long(number),
+        Node::Map(entries) => {
+            Value::map(entries.into_iter().map(|(name, node)| (name, value(node))))
+        }
+    }
+}

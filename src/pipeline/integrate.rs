@@ -1,0 +1,357 @@
+//! The region's answer to a call: mapping, integration, mapping.
+//!
+//! Each kind of integration has its way here and nowhere else. A body is read whole only where
+//! somebody has to look into it; all others pass as they come. Test calls take the same way.
+//!
+//! AWS: "Data transformations for REST APIs in API Gateway", "Choose an API Gateway API
+//! integration type".
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Limited};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::call::{Body, BodyError, Call, IntegrationReport, MappedParameters, Reply};
+use crate::deployment::snapshot::{self, CustomFlow, Flow, LambdaProxyFlow, Resolved};
+use crate::integration::{Forwarded, IntegrationError, IntegrationRequest, Integrations, trace};
+use crate::mapping::compression::{DecodeError, decode_request};
+use crate::mapping::context::CallContext;
+use crate::mapping::parameters::RequestMapping;
+use crate::mapping::template::Overrides;
+use crate::mapping::{MappingError, mock};
+use crate::model::quotas;
+use crate::model::rest_api::IntegrationKind;
+use crate::pipeline::execution_log::ExecutionLog;
+use crate::pipeline::record::protocol;
+use crate::pipeline::refusal::Refusal;
+
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+/// Lambda's word that a function failed. AWS: Lambda API Reference, "Invoke".
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+const SERVICE_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// A call that has been let in, and what it is to be asked of.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage<'c> {
+    pub integrations: &'c Integrations,
+    pub call: &'c Call,
+    pub resolved: &'c Resolved,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+}
+
+/// Answers the call. Dropping the future cancels what it asked for.
+///
+/// # Errors
+/// What the caller gets instead; the log has said why.
+pub async fn integrate(
+    passage: Passage<'_>,
+    body: Body,
+    log: &mut ExecutionLog,
+) -> Result<Reply, Refusal> {
+    let outcome = match &passage.resolved.route().flow {
+        Flow::HttpProxy(mapping) => http_proxy(passage, mapping, body, log).await,
+        Flow::Custom(flow) => Box::pin(custom(passage, flow, body, log)).await,
+        Flow::LambdaProxy(flow) => Box::pin(lambda_proxy(passage, flow, body, log)).await,
+    };
+    outcome.map_err(|failure| {
+        if let Some(lines) = log.lines() {
+            lines.line(format_args!("{}", failure.line()));
+        }
+        failure.into()
+    })
+}
+
+/// Why a call has no answer of its integration's.
+#[derive(Debug)]
+enum Failure {
+    Request(DecodeError),
+    Mapping(MappingError),
+    Integration(IntegrationError),
+}
+
+impl Failure {
+    /// As the execution log says it; recorded texts where there are any.
+    fn line(&self) -> String {
+        let configuration = |cause: &dyn std::fmt::Display| {
+            format!("Execution failed due to configuration error: {cause}")
+        };
+        match self {
+            Failure::Request(err) => configuration(err),
+            Failure::Mapping(err) => configuration(err),
+            Failure::Integration(err) => match err {
+                IntegrationError::BadEndpoint(_) => configuration(&"Invalid endpoint address"),
+                IntegrationError::Timeout { .. } => {
+                    "Execution failed due to a timeout error".to_owned()
+                }
+                IntegrationError::Network(_) => {
+                    "Execution failed due to a network error communicating with endpoint".to_owned()
+                }
+                _ => configuration(err),
+            },
+        }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Request(err) => err.into(),
+            Failure::Mapping(err) => err.into(),
+            Failure::Integration(err) => err.into(),
+        }
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(err: DecodeError) -> Self {
+        Failure::Request(err)
+    }
+}
+
+impl From<MappingError> for Failure {
+    fn from(err: MappingError) -> Self {
+        Failure::Mapping(err)
+    }
+}
+
+impl From<IntegrationError> for Failure {
+    fn from(err: IntegrationError) -> Self {
+        Failure::Integration(err)
+    }
+}
+
+/// The client's request with the gateway's changes; the backend's answer is the client's.
+async fn http_proxy(
+    passage: Passage<'_>,
+    mapping: &RequestMapping,
+    body: Body,
+    log: &mut ExecutionLog,
+) -> Result<Reply, Failure> {
+    let Passage { integrations, call, resolved, deadline } = passage;
+    let mut body = decode_request(&call.head.headers, body, quotas::BODY_BYTES_MAX).await?;
+    let mut known = Bytes::new();
+    if mapping.reads_body() || log.shows_data() {
+        known = whole_request(body).await?;
+        body = Body::from(known.clone());
+    }
+    let mapped = match mapping.is_empty() {
+        true => MappedParameters::default(),
+        false => mapping.apply(&context(call, resolved), &String::from_utf8_lossy(&known))?,
+    };
+    let request = passage.request(mapped);
+    let integration = &resolved.route().integration;
+    if let Some(lines) = log.lines()
+        && let Some((uri, headers)) = integration.preview(&request, !body.is_end_stream())
+    {
+        lines.asked(&uri, &headers, &known);
+    }
+    let mut reply = integrations.answer(&request, body, integration, deadline).await?;
+    if log.shows_data() {
+        known = whole_answer(&mut reply).await?;
+        reply.body = Body::from(known.clone());
+    }
+    if let Some(lines) = log.lines() {
+        let (status, latency_ms) = report(&reply);
+        lines.answered(status, latency_ms, &reply.headers, &known);
+        lines.succeeded(&reply.headers, &known);
+    }
+    Ok(reply)
+}
+
+/// HTTP, AWS and MOCK: nothing of the client's but what is mapped, and the same on the way back.
+async fn custom(
+    passage: Passage<'_>,
+    flow: &CustomFlow,
+    body: Body,
+    log: &mut ExecutionLog,
+) -> Result<Reply, Failure> {
+    let Passage { call, resolved, .. } = passage;
+    let clients = &call.head.headers;
+    let body = decode_request(clients, body, quotas::BODY_BYTES_MAX).await?;
+    let plan = flow.request.plan(clients, &resolved.stage.binary)?;
+    let (rest, whole) = match plan.needs_body() || log.shows_data() {
+        true => (Body::Empty, Some(whole_request(body).await?)),
+        false => (body, None),
+    };
+    let mapped = plan.run(&context(call, resolved), whole)?;
+    if flow.kind == IntegrationKind::Mock {
+        let text = mapped.body.unwrap_or_default();
+        let status = mock::status(&String::from_utf8_lossy(&text))?;
+        let mut reply = Reply::new(status, HeaderMap::new(), Body::Empty);
+        reply.integration = Some(IntegrationReport { status: status.as_u16(), latency_ms: 0 });
+        return respond(passage, flow, reply, mapped.overrides, log).await;
+    }
+    let request = passage.request(mapped.parameters);
+    let integration = &resolved.route().integration;
+    let known = mapped.body.clone().unwrap_or_default();
+    let body = mapped.body.map_or(rest, Body::from);
+    if let Some(lines) = log.lines()
+        && let Some((uri, headers)) = integration.preview(&request, !body.is_end_stream())
+    {
+        lines.asked(&uri, &headers, &known);
+    }
+    let answer = passage.integrations.answer(&request, body, integration, passage.deadline);
+    let reply = answer.await?;
+    let mut reply = respond(passage, flow, reply, mapped.overrides, log).await?;
+    reply.headers.insert(TRACE_ID, request.trace_id);
+    Ok(reply)
+}
+
+/// The way back of an integration that is no proxy.
+async fn respond(
+    passage: Passage<'_>,
+    flow: &CustomFlow,
+    mut reply: Reply,
+    overrides: Overrides,
+    log: &mut ExecutionLog,
+) -> Result<Reply, Failure> {
+    let Passage { call, resolved, .. } = passage;
+    let mut whole = None;
+    if flow.is_lambda && reply.headers.contains_key(FUNCTION_ERROR) || log.shows_data() {
+        whole = Some(whole_answer(&mut reply).await?);
+    }
+    if let Some(lines) = log.lines()
+        && flow.kind != IntegrationKind::Mock
+    {
+        let (status, latency_ms) = report(&reply);
+        lines.answered(status, latency_ms, &reply.headers, whole.as_deref().unwrap_or_default());
+    }
+    let chosen = match flow.is_lambda {
+        true => {
+            let failed = whole.as_deref().filter(|_| reply.headers.contains_key(FUNCTION_ERROR));
+            let message = failed.and_then(error_message);
+            flow.response.by_message(message.as_deref(), reply.status)?
+        }
+        false => flow.response.by_status(reply.status)?,
+    };
+    let plan = chosen.plan(&reply.headers, &call.head.headers, &resolved.stage.binary)?;
+    if plan.needs_body() && whole.is_none() {
+        whole = Some(whole_answer(&mut reply).await?);
+    }
+    let theirs = std::mem::take(&mut reply.headers);
+    let mut context = context(call, resolved);
+    if flow.kind == IntegrationKind::Aws {
+        let id = theirs.get(&SERVICE_REQUEST_ID);
+        context.aws_endpoint_request_id = id.and_then(|id| id.to_str().ok());
+    }
+    let mapped = plan.run(&context, &theirs, whole, overrides)?;
+    if let Some(lines) = log.lines() {
+        lines.succeeded(&mapped.headers, mapped.body.as_deref().unwrap_or_default());
+    }
+    reply.status = mapped.status;
+    reply.headers = mapped.headers;
+    if let Some(body) = mapped.body {
+        reply.body = Body::from(body);
+    }
+    Ok(reply)
+}
+
+/// A function that gets the whole call and says the whole answer. Mappings have no effect on it,
+/// but a header that may not be set fails the call all the same (recorded).
+async fn lambda_proxy(
+    passage: Passage<'_>,
+    flow: &LambdaProxyFlow,
+    _body: Body,
+    _log: &mut ExecutionLog,
+) -> Result<Reply, Failure> {
+    let Passage { call, resolved, .. } = passage;
+    flow.mapping.apply(&context(call, resolved), "")?;
+    Err(IntegrationError::Configuration("functions as proxies are not built yet".into()).into())
+}
+
+impl<'c> Passage<'c> {
+    fn request(&self, mapped: MappedParameters) -> IntegrationRequest<'c> {
+        let Call { head, connection, received_at, .. } = self.call;
+        IntegrationRequest {
+            method: &head.method,
+            query: head.uri.query(),
+            headers: &head.headers,
+            mapped,
+            peer: connection.peer.ip(),
+            forwarded: Forwarded {
+                proto: if connection.tls_version.is_empty() { "http" } else { "https" },
+                port: connection.local.port(),
+            },
+            trace_id: trace::extend(head.headers.get(TRACE_ID), *received_at),
+        }
+    }
+}
+
+/// What a mapping may read of the call.
+pub fn context<'c>(call: &'c Call, resolved: &'c Resolved) -> CallContext<'c> {
+    let head = &call.head;
+    CallContext {
+        facts: resolved.facts(),
+        method: &head.method,
+        headers: &head.headers,
+        query: head.uri.query(),
+        path_parameters: resolved.parameters(call),
+        request_id: &call.id,
+        extended_request_id: call.extended_id.as_str(),
+        aws_endpoint_request_id: None,
+        source_ip: call.connection.peer.ip(),
+        path: context_path(head.uri.path()),
+        protocol: protocol(head.version),
+        domain_name: snapshot::host(call),
+        received_at: call.received_at,
+        caller: None,
+        error: None,
+    }
+}
+
+/// Recorded: slashes before the stage collapse.
+fn context_path(path: &str) -> &str {
+    let first = path.len() - path.trim_start_matches('/').len();
+    path.get(first.saturating_sub(1)..).unwrap_or(path)
+}
+
+fn report(reply: &Reply) -> (u16, u64) {
+    let report = reply.integration.as_ref();
+    report.map_or((reply.status.as_u16(), 0), |report| (report.status, report.latency_ms))
+}
+
+/// `errorMessage` of a function that failed; selection patterns are tried on it.
+fn error_message(body: &[u8]) -> Option<String> {
+    match serde_json::from_slice::<Value>(body).ok()?.get_mut("errorMessage")?.take() {
+        Value::String(message) => Some(message),
+        _ => None,
+    }
+}
+
+async fn whole_request(body: Body) -> Result<Bytes, Failure> {
+    let limit = quotas::BODY_BYTES_MAX;
+    let collected = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
+    match collected.await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(err) => Err(match err.downcast::<BodyError>() {
+            Ok(err) => DecodeError::Body(*err),
+            // The only other cause there is.
+            Err(_) => DecodeError::TooLarge { limit },
+        }
+        .into()),
+    }
+}
+
+/// The integration room bounds an answer's length and time.
+async fn whole_answer(reply: &mut Reply) -> Result<Bytes, Failure> {
+    match std::mem::replace(&mut reply.body, Body::Empty) {
+        Body::Empty => return Ok(Bytes::new()),
+        Body::Full(bytes) => return Ok(bytes),
+        streamed => streamed.collect().await.map(|whole| whole.to_bytes()),
+    }
+    .map_err(|err| {
+        let (_, latency_ms) = report(reply);
+        Failure::Integration(match err {
+            BodyError::TooLarge { limit } => IntegrationError::ResponseTooLarge { limit },
+            BodyError::TimedOut => {
+                IntegrationError::Timeout { after: Duration::from_millis(latency_ms) }
+            }
+            BodyError::Aborted(cause) => IntegrationError::Network(cause),
+        })
+    })
+}
