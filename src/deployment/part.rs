@@ -80,6 +80,7 @@ fn for_edge(deployment: &StageDeployment) -> StageDeployment {
             cache_namespace: integration.cache_namespace.clone(),
             cache_key_parameters: integration.cache_key_parameters.clone(),
             timeout_ms: integration.timeout_ms,
+            is_streamed: integration.is_streamed,
             ..Integration::default()
         };
     }

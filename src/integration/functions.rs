@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::time::Instant;
 
 use super::aws::service::{Failure, whole};
-use super::aws::{Aws, Function, Service};
-use super::headers::TRACE_ID;
-use super::lambda::endpoint::{InvokeApi, Sender};
+use super::aws::{Function, Service};
+use super::headers::{API_ID, TRACE_ID};
+use super::lambda::endpoint::Sender;
 use super::lambda::{Invocation, InvocationKind, InvokeError, Invoked};
 use super::{
     CompiledIntegration, IntegrationError, IntegrationRequest, Integrations, Kind, forward,
@@ -129,9 +129,18 @@ impl Integrations {
     ) -> Result<Invoked, IntegrationError> {
         let after = invocation.deadline - began;
         let deadline = invocation.deadline;
-        let (aws, api) = self.aws()?;
-        let invoked = api.invoke(aws, invocation, sender);
-        match tokio::time::timeout_at(deadline, invoked).await {
+        let local = self.local.as_ref().filter(|local| local.resolve(&invocation.function));
+        let invoked = match local {
+            Some(local) => tokio::time::timeout_at(deadline, local.invoke(invocation)).await,
+            None => {
+                let Some((aws, api)) = self.aws.as_deref() else {
+                    return Err(InvokeError::Nowhere(invocation.function).into());
+                };
+                let invoked = api.invoke(aws, invocation, sender);
+                tokio::time::timeout_at(deadline, Box::pin(invoked)).await
+            }
+        };
+        match invoked {
             Ok(Ok(invoked)) => Ok(invoked),
             Ok(Err(InvokeError::TimedOut)) | Err(_) => Err(IntegrationError::Timeout { after }),
             Ok(Err(err)) => Err(err.into()),
@@ -146,7 +155,10 @@ impl Integrations {
         began: Instant,
         deadline: Instant,
     ) -> Result<Reply, IntegrationError> {
-        let (aws, _) = self.aws()?;
+        let (aws, _) = self
+            .aws
+            .as_deref()
+            .ok_or_else(|| configuration("this node calls no services of AWS's"))?;
         let body = whole(body).await?;
         let response =
             service.ask(aws, request, body, deadline).await.map_err(|err| match err {
@@ -156,13 +168,28 @@ impl Integrations {
         let response: Response<Body> = self.limited(response, deadline)?;
         Ok(forward::http(response, request))
     }
-
-    fn aws(&self) -> Result<&(Aws, InvokeApi), IntegrationError> {
-        self.aws.as_deref().ok_or_else(|| configuration("this node calls no services of AWS's"))
-    }
 }
 
 impl FunctionTarget {
+    /// For the log of an execution: the function as AWS's service names it.
+    pub(super) fn preview(&self, request: &IntegrationRequest<'_>) -> (String, HeaderMap) {
+        let Function { name, is_streamed } = &self.function;
+        let (version, action) = match is_streamed {
+            true => ("2021-11-15", "response-streaming-invocations"),
+            false => ("2015-03-31", "invocations"),
+        };
+        let region = &self.aws_region;
+        let uri =
+            format!("https://lambda.{region}.amazonaws.com/{version}/functions/{name}/{action}");
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(API_ID, self.api_id.clone());
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        headers.insert(TRACE_ID, request.trace_id.clone());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        (uri, headers)
+    }
+
     fn sender(&self) -> Sender<'_> {
         Sender {
             api_id: &self.api_id,

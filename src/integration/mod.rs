@@ -41,6 +41,7 @@ pub use functions::FunctionCall;
 use functions::FunctionTarget;
 use lambda::InvokeError;
 use lambda::endpoint::InvokeApi;
+use lambda::local::LocalFunctions;
 
 /// What an operator may change.
 #[derive(Clone, Debug)]
@@ -235,16 +236,24 @@ pub struct Forwarded {
 pub struct Integrations {
     config: Config,
     client: HttpClient,
-    /// `None`: a node that calls neither functions nor services.
+    /// Functions that this node runs itself.
+    local: Option<LocalFunctions>,
+    /// `None`: a node that calls neither functions nor services of others.
     aws: Option<Arc<(Aws, InvokeApi)>>,
 }
 
 impl Integrations {
     pub fn new(config: Config, client: HttpClient) -> Self {
-        Self { config, client, aws: None }
+        Self { config, client, local: None, aws: None }
     }
 
-    /// The same with functions and services.
+    /// The same with functions that this node runs itself; they go before those of others.
+    #[must_use]
+    pub fn with_functions(self, local: LocalFunctions) -> Self {
+        Self { local: Some(local), ..self }
+    }
+
+    /// The same with functions and services of others.
     ///
     /// # Errors
     /// What is wrong with an address.

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -40,6 +41,9 @@ pub enum ReplyError {
     /// The beginning of a stream has not the form.
     #[error("Malformed Lambda streaming response: {0}")]
     BadStream(&'static str),
+    /// The function threw, crashed or ran out of something; what Lambda says of it.
+    #[error("Lambda execution failed due to customer function error: {0}")]
+    Failed(Arc<str>),
     #[error("the function's answer: {0}")]
     Body(#[from] BodyError),
 }

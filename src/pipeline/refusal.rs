@@ -23,6 +23,7 @@ use crate::limits::LimitsError;
 use crate::listener::Refused;
 use crate::mapping::MappingError;
 use crate::mapping::compression::DecodeError;
+use crate::mapping::lambda_reply::ReplyError;
 use crate::tunnel::{ResetReason, TunnelError};
 
 /// AWS's gateway response types, as far as something here can raise them.
@@ -319,6 +320,19 @@ impl From<IntegrationError> for Refusal {
             | IntegrationError::ResponseTooLarge { .. } => Type::ApiConfigurationError,
             IntegrationError::RequestBody(body) => request_body(body),
             IntegrationError::Lambda(err) => of_function(err),
+        };
+        Refusal::because(kind, err)
+    }
+}
+
+impl From<ReplyError> for Refusal {
+    fn from(err: ReplyError) -> Self {
+        let kind = match &err {
+            ReplyError::Malformed | ReplyError::Failed(_) => Type::BadIntegrationResponse,
+            ReplyError::NotBase64 | ReplyError::BadStream(_) => Type::ApiConfigurationError,
+            ReplyError::Body(BodyError::TimedOut) => Type::IntegrationTimeout,
+            ReplyError::Body(BodyError::Aborted(_)) => Type::IntegrationFailure,
+            ReplyError::Body(BodyError::TooLarge { .. }) => Type::BadIntegrationResponse,
         };
         Refusal::because(kind, err)
     }

@@ -138,6 +138,24 @@ impl Service {
         aws.client.send(&host, outgoing, deadline).await.map_err(Failure::Client)
     }
 
+    /// URI and headers of the request, without its signature, for the log of an execution.
+    pub(crate) fn preview(
+        &self,
+        request: &IntegrationRequest<'_>,
+        has_body: bool,
+    ) -> Option<(String, HeaderMap)> {
+        let AwsUri { aws_region, subdomain, service, .. } = &self.uri;
+        let base = public(service, aws_region);
+        let mut authority = base.authority();
+        if let Some(name) = subdomain {
+            authority = format!("{name}.{authority}");
+        }
+        let place = Place { base, authority, bucket: None, signing_name: String::new() };
+        let json = self.json_target(&request.mapped);
+        let target = self.target(&place, &request.mapped, json).ok()?;
+        Some((format!("https://{}{target}", place.authority), self.headers(request, has_body)))
+    }
+
     fn place(&self, aws: &Aws) -> Place {
         let AwsUri { aws_region, subdomain, service, .. } = &self.uri;
         let whole = subdomain.as_ref().map(|name| format!("{name}.{service}"));

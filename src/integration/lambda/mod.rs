@@ -7,6 +7,7 @@
 
 pub(crate) mod endpoint;
 mod event_stream;
+pub mod local;
 
 use std::sync::Arc;
 

@@ -1,0 +1,215 @@
+//! Functions that Tidegate runs itself: the Lambda service on this machine.
+//!
+//! A function is a package on disk and a pool of processes that grows with the calls, up to a limit,
+//! and shrinks when there are none. In each process runs AWS's own runtime client (`awslambdaric`,
+//! `aws-lambda-ric`, the `lambda_runtime` crate, or anything else that speaks the Lambda Runtime
+//! API), so that a function cannot tell where it is but by what it has not: there is no sandbox, no
+//! role's credentials, no `/tmp` of its own, no extensions and no layers. All versions and aliases
+//! mean the code on disk.
+//!
+//! | part | question |
+//! |---|---|
+//! | `names` | which function is meant? |
+//! | `code`, `unpack` | where is its code, and is it still the same? |
+//! | `pool` | which process takes which invocation? |
+//! | `process`, `desk` | how does a process live and end? |
+//! | `runtime_api`, `stream` | what do process and gateway say to each other? |
+//! | `failure` | what is answered in the function's place? |
+//!
+//! AWS: Lambda Developer Guide, "Using the Lambda runtime API for custom runtimes", "Lambda quotas".
+
+mod code;
+pub mod config;
+mod desk;
+pub mod environment;
+mod failure;
+mod function;
+mod log;
+mod memory;
+pub mod names;
+mod pool;
+mod process;
+mod runtime_api;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::HeaderValue;
+use serde::de::IgnoredAny;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Invocation, InvocationKind, InvokeError, Invoked};
+use crate::call::Body;
+use crate::net::clock::Clock;
+use crate::net::tasks::Tasks;
+pub use config::{Config, FunctionConfig, Package, Runtime, RuntimeKind, Runtimes};
+use function::{Function, Host, Order};
+use log::Log;
+
+/// Payload of an invocation whose answer is waited for, bytes ("Lambda quotas": 6 MB).
+pub const PAYLOAD_BYTES_MAX: u64 = 6 << 20;
+/// Payload of an asynchronous invocation, bytes ("Lambda quotas": 1 MB).
+pub const EVENT_BYTES_MAX: u64 = 1 << 20;
+/// Unpacked packages, in the data folder.
+const UNPACKED: &str = "code";
+
+/// Why functions cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    #[error("function `{0}`: the name has letters, digits, `-` and `_`, at most 64")]
+    Name(String),
+    #[error("there are two functions `{0}`")]
+    Twice(String),
+    #[error("function `{function}`: `{variable}` is no variable that a function may set")]
+    Variable { function: String, variable: String },
+    #[error("function `{function}`: {} is missing: {cause}", path.display())]
+    Missing { function: String, path: PathBuf, cause: std::io::Error },
+    #[error("cannot make folder {}: {cause}", path.display())]
+    Folder { path: PathBuf, cause: std::io::Error },
+}
+
+/// All local functions of a node. Clones share them.
+#[derive(Clone, Debug)]
+pub struct LocalFunctions {
+    functions: Arc<HashMap<String, Arc<Function>>>,
+    host: Arc<Host>,
+}
+
+impl LocalFunctions {
+    /// Starts no process yet. All processes end with the node, when `tasks` stop.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn new(config: Config, tasks: &Tasks, clock: &Clock) -> Result<Self, LocalError> {
+        let folder = config.folder;
+        let made = std::fs::create_dir_all(&folder).and_then(|()| std::fs::canonicalize(&folder));
+        let folder = made.map_err(|cause| LocalError::Folder { path: folder, cause })?;
+        let unpacked = folder.join(UNPACKED);
+        let packages: Vec<&Package> = config.functions.iter().map(|one| &one.package).collect();
+        code::tidy(&unpacked, &packages);
+        let host = Arc::new(Host {
+            tasks: tasks.clone(),
+            clock: clock.clone(),
+            log: Log::start(folder, clock, tasks),
+            runtimes: config.runtimes,
+            aws_region: config.aws_region,
+            account_id: config.account_id,
+            unpacked,
+            event_retry_waits: config.event_retry_waits,
+            over: CancellationToken::new(),
+            alive: TaskTracker::new(),
+        });
+        let mut functions = HashMap::new();
+        for function in config.functions {
+            check(&function)?;
+            let name = function.name.clone();
+            let function = Arc::new(Function::new(function, Arc::clone(&host)));
+            if functions.insert(name.clone(), function).is_some() {
+                return Err(LocalError::Twice(name));
+            }
+        }
+        Ok(Self { functions: Arc::new(functions), host })
+    }
+
+    /// Whether the function (ARN, partial ARN or name) is run here.
+    pub fn resolve(&self, function: &str) -> bool {
+        self.find(function).is_some()
+    }
+
+    /// Runs the function. An answer comes also from a function that failed: then
+    /// [`Invoked::function_error`] says so. Dropping the future does not stop the function.
+    ///
+    /// # Errors
+    /// There is no such function, the payload is too long or no JSON, all processes are busy, or
+    /// the deadline has passed.
+    pub async fn invoke(&self, invocation: Invocation) -> Result<Invoked, InvokeError> {
+        let Some((function, qualifier)) = self.find(&invocation.function) else {
+            return Err(InvokeError::NotFound(invocation.function));
+        };
+        let limit = match invocation.kind {
+            InvocationKind::Event => EVENT_BYTES_MAX,
+            _ => PAYLOAD_BYTES_MAX,
+        };
+        let order = Order {
+            id: function::request_id(),
+            payload: payload(invocation.payload, limit)?,
+            streams: invocation.kind == InvocationKind::Stream,
+            arn: function.arn(qualifier),
+            trace_id: invocation.trace_id,
+            client_context: invocation.client_context.as_ref().map(context).transpose()?,
+            deadline: invocation.deadline,
+        };
+        let empty = |status| Invoked { status, function_error: None, body: Body::Empty };
+        match invocation.kind {
+            InvocationKind::DryRun => Ok(empty(204)),
+            InvocationKind::Event => function.accept(order).map(|()| empty(202)),
+            InvocationKind::RequestResponse | InvocationKind::Stream => function.run(order).await,
+        }
+    }
+
+    /// Ends all processes, also those at work, and waits until they are gone.
+    pub async fn stop(&self) {
+        for function in self.functions.values() {
+            function.pool.close();
+        }
+        self.host.over.cancel();
+        self.host.alive.close();
+        self.host.alive.wait().await;
+    }
+
+    fn find<'a>(&self, text: &'a str) -> Option<(&Arc<Function>, Option<&'a str>)> {
+        let reference = names::parse(text)?;
+        let function = self.functions.get(reference.name)?;
+        function.knows(reference.qualifier).then_some((function, reference.qualifier))
+    }
+}
+
+fn check(function: &FunctionConfig) -> Result<(), LocalError> {
+    let name = function.name.clone();
+    if !names::is_name(&name) {
+        return Err(LocalError::Name(name));
+    }
+    if let Some(variable) = function.environment.keys().find(|key| !environment::may_set(key)) {
+        return Err(LocalError::Variable { function: name, variable: variable.clone() });
+    }
+    let (Package::Folder(path) | Package::Zip(path)) = &function.package;
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(()),
+        Err(cause) => Err(LocalError::Missing { function: name, path: path.clone(), cause }),
+    }
+}
+
+/// The payload a function gets: JSON, and an empty object when there is none.
+fn payload(payload: Bytes, limit: u64) -> Result<Bytes, InvokeError> {
+    if payload.len() as u64 > limit {
+        return Err(InvokeError::PayloadTooLarge { limit });
+    }
+    if payload.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    match serde_json::from_slice::<IgnoredAny>(&payload) {
+        Ok(_) => Ok(payload),
+        Err(error) => Err(InvokeError::Service {
+            status: 400,
+            message: format!("Could not parse request body into json: {error}").into(),
+        }),
+    }
+}
+
+/// `X-Amz-Client-Context` is base64 towards Lambda and JSON towards the function.
+fn context(value: &HeaderValue) -> Result<HeaderValue, InvokeError> {
+    let decoded = STANDARD.decode(value.as_bytes()).ok();
+    decoded.and_then(|json| HeaderValue::from_bytes(&json).ok()).ok_or_else(|| {
+        let message = "Client context must be a valid Base64-encoded JSON object.".into();
+        InvokeError::Service { status: 400, message }
+    })
+}
