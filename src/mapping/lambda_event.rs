@@ -160,6 +160,8 @@ impl Event<'_> {
                 "authorization" => "Authorization",
                 "user-agent" => "User-Agent",
                 "host" => "Host",
+                // As every HTTP/1.1 client but a few writes it; the listener keeps no note of it.
+                "accept" if self.call.protocol == "HTTP/1.1" => "Accept",
                 other => self.spelling.and_then(|spelling| spelling.of(name)).unwrap_or(other),
             };
             let values = match *name {
