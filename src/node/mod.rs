@@ -15,6 +15,7 @@ mod operator;
 pub mod petstore;
 pub mod publisher;
 mod region;
+mod services;
 mod shutdown;
 mod switchboard;
 pub mod test_invoke;
@@ -79,6 +80,9 @@ pub enum StartError {
     Roots { path: PathBuf, cause: String },
     #[error("the pet store's backend: {0}")]
     PetStore(std::io::Error),
+    /// A secret's file, or an address.
+    #[error("functions and services: {0}")]
+    Services(String),
 }
 
 impl StartError {
@@ -86,7 +90,10 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            StartError::Documents(_) | StartError::Deployment(_) | StartError::Roots { .. }
+            StartError::Documents(_)
+                | StartError::Deployment(_)
+                | StartError::Roots { .. }
+                | StartError::Services(_)
         )
     }
 }

@@ -12,6 +12,7 @@
 mod apis;
 mod nodes;
 mod ports;
+mod services;
 mod shared;
 mod store;
 mod syntax;
@@ -171,7 +172,8 @@ pub fn check(path: &Path, mut warn: impl FnMut(&str, &str)) -> Result<(), Proble
     let common = &topology.region.common;
     let pems =
         common.certificates.iter().flat_map(|certificate| [&certificate.cert, &certificate.key]);
-    for pem in pems.chain(&topology.region.backends.roots) {
+    let secrets = topology.region.aws.files();
+    for pem in pems.chain(&topology.region.backends.roots).chain(secrets) {
         if let Err(err) = File::open(pem) {
             let file = pem.display().to_string();
             problems.found.push(Problem::of_file(&file, format!("cannot be read: {err}")));

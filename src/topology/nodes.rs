@@ -11,11 +11,11 @@ use crate::model::document::{At, Section, Value};
 use crate::model::ids::NodeName;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
-    AdminConfig, ApiConfig, BackendsConfig, CacheConfig, CertificateConfig, ClusterConfig,
+    AdminConfig, ApiConfig, AwsConfig, BackendsConfig, CacheConfig, CertificateConfig, ClusterConfig,
     CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
 };
 use crate::topology::store::{self, Store};
-use crate::topology::{Overrides, Topology, apis, ports, shared, units};
+use crate::topology::{Overrides, Topology, apis, ports, services, shared, units};
 
 /// Nodes of one cluster: gossip's digests of more would no longer be small.
 const EDGES_MAX: usize = 500;
@@ -93,6 +93,7 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
         log: shared::log(root.take("log")),
     };
     let backends = shared::backends(root.take("backends"), folder);
+    let aws = services::read(root, folder);
     let apis_at = root.take("api");
     let apis = apis::read(apis_at.clone(), folder, !edges.is_empty());
 
@@ -101,7 +102,7 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
     }
     ports::check(&region, &edges);
     unique_names(&region, &edges);
-    let topology = assemble(region, edges, common, backends, apis, overrides);
+    let topology = assemble(region, edges, common, (backends, aws), apis, overrides);
     if let Some(at) = apis_at {
         reachable(&at, &topology);
     }
@@ -280,7 +281,7 @@ fn assemble(
     region: Region<'_>,
     edges: Vec<Edge<'_>>,
     shared: Shared,
-    backends: BackendsConfig,
+    (backends, aws): (BackendsConfig, AwsConfig),
     apis: Vec<ApiConfig>,
     overrides: &Overrides,
 ) -> Topology {
@@ -358,6 +359,7 @@ fn assemble(
         plain: region.plain,
         tunnel: region.tunnel,
         backends,
+        aws,
         apis,
     };
     Topology { region, edges }

@@ -45,6 +45,8 @@ name = "region"
 aws_region = "us-east-1"
 account_id = "000000000000"
 listeners = { public = "127.0.0.1:8440", admin = "127.0.0.1:4700", tunnel = "off", gossip = "127.0.0.1:4702" }
+[lambda]
+endpoint = "http://LAMBDA"
 "#;
 /// Ports of a base that no node of [`RECORDED`] takes.
 const BACKEND_PORT: u16 = 30;
@@ -72,8 +74,9 @@ impl Up {
     fn start(topology: &str, more: &[&str]) -> Option<Self> {
         let clients = clients()?;
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("t.toml"), topology).unwrap();
         let base = port_base();
+        let lambda = format!("127.0.0.1:{}", base + LAMBDA_PORT);
+        fs::write(folder.path().join("t.toml"), topology.replace("LAMBDA", &lambda)).unwrap();
         let running = up(folder.path(), base, more);
         let out = running.out();
         let said = |name: &str| {
