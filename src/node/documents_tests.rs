@@ -149,7 +149,7 @@ fn the_pet_store_is_read_whole() {
     assert_eq!(list.integration.kind, IntegrationKind::HttpProxy);
     assert_eq!(list.integration.timeout_ms, 5_000);
     assert_eq!(list.integration.cache_key_parameters.len(), 2);
-    assert_eq!(pets.methods[2].integration.mock_status, Some(200));
+    assert_eq!(pets.methods[2].integration.kind, IntegrationKind::Mock);
     let one = &api.resources[3].methods[0];
     assert!(one.request_parameters["method.request.path.petId"]);
     assert_eq!(one.integration.responses[1].selection_pattern.as_deref(), Some("404"));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::model::rest_api::{IntegrationResponse, Passthrough};
+use crate::model::rest_api::{ContentHandling, IntegrationKind, IntegrationResponse, Passthrough};
 use crate::model::stage::MethodSettings;
 
 fn object(value: Value) -> Body {
@@ -115,7 +115,7 @@ fn a_definition_becomes_the_models_api() {
     assert!(!method.request_parameters["method.request.querystring.q"]);
     let integration = &method.integration;
     assert_eq!(integration.kind, IntegrationKind::Mock);
-    assert_eq!(integration.mock_status, Some(204));
+    assert_eq!(integration.request_templates["application/json"], "{\"statusCode\": 204}");
     assert_eq!(integration.cache_namespace.as_deref(), Some("res001"));
     assert_eq!(integration.cache_key_parameters, ["method.request.path.id"]);
     let [response] = integration.responses.as_slice() else { panic!() };
@@ -221,7 +221,6 @@ fn an_integration_s_places_are_named() {
         ("credentials", json!("arn:aws:iam::000000000000:role/x")),
         ("connectionId", json!("link01")),
         ("connectionType", json!("VPC_LINK")),
-        ("contentHandling", json!("CONVERT_TO_TEXT")),
         ("responseTransferMode", json!("STREAM")),
         ("integrationTarget", json!("arn:x")),
         ("uri", json!("ftp://b.test/")),
@@ -233,57 +232,42 @@ fn an_integration_s_places_are_named() {
         refuse(integration, member);
     }
     let mut templated = http("HTTP");
-    templated["requestTemplates"] = json!({"application/json": "$input.body", "text/xml": "<a/>"});
+    templated["requestTemplates"] = json!({"application/json": 7, "text/xml": "<a/>"});
     refuse(templated, "requestTemplates application/json");
-    let mut templated = http("HTTP");
-    templated["requestTemplates"] = json!({"application/json": null});
-    refuse(templated, "requestTemplates application/json");
-    let mut proxy = http("HTTP_PROXY");
-    proxy["requestTemplates"] = json!({"application/json": "{}"});
-    refuse(proxy, "requestTemplates application/json");
-    let mut templated = mock();
-    templated["integrationResponses"]["204"]["responseTemplates"] =
-        json!({"a/b": "1 ## one", "c/d": "1"});
-    refuse(templated, "integrationResponses 204 responseTemplates a/b");
     let mut templated = mock();
     templated["integrationResponses"]["204"]["responseTemplates"] = json!({"$default": "1"});
     refuse(templated, "integrationResponses 204");
-    let mut templated = http("HTTP");
-    templated["integrationResponses"]["200"]["responseTemplates"] = json!({"text/xml": ""});
-    refuse(templated, "integrationResponses 200 responseTemplates text/xml");
     for kind in ["AWS", "AWS_PROXY"] {
         refuse(json!({"type": kind, "uri": "arn:x"}), "type");
     }
 }
 
+/// rest-data-plane 5, 7.2, 7.9: templates compute, contents are converted, empty ones are none.
 #[test]
-fn a_mock_needs_one_constant_status() {
-    let mock_with = |templates: Value| {
-        let mut integration = mock();
-        integration["requestTemplates"] = templates;
-        with(METHOD, "methodIntegration", integration)
-    };
-    for lenient in ["{\"statusCode\": 200}", "{statusCode: 200}", "{'statusCode': 200,}"] {
-        let both = json!({"application/json": lenient, "text/xml": "{\"statusCode\":200}"});
-        let found = served(&mock_with(both), &stage());
-        assert_eq!(found.api.resources[0].methods[0].integration.mock_status, Some(200));
-    }
-    for nothing in ["{\"statusCode\": \"200\"}", "{\"statusCode\": 200", "statusCode: 200"] {
-        let found = served(&mock_with(json!({"application/json": nothing})), &stage());
-        assert_eq!(found.api.resources[0].methods[0].integration.mock_status, None, "{nothing}");
-    }
-    let place = "/pets/{id} GET integration requestTemplates";
-    for templates in [
-        json!({"application/json": "{\"statusCode\": $context.status}"}),
-        json!({"application/json": null}),
-        json!({"application/json": "{\"statusCode\": 999}"}),
-    ] {
-        let (found, _) = refused(&mock_with(templates), &stage());
-        assert_eq!(found, format!("{place} application/json"));
-    }
-    let differ = json!({"a/b": "{\"statusCode\": 200}", "c/d": "{\"statusCode\": 201}"});
-    assert_eq!(refused(&mock_with(differ), &stage()).0, format!("{place} c/d"));
-    assert_eq!(refused(&mock_with(json!({})), &stage()).0, place);
+fn templates_and_conversions_are_served() {
+    let mut integration = mock();
+    integration["contentHandling"] = json!("CONVERT_TO_TEXT");
+    integration["requestTemplates"] =
+        json!({"application/json": "#set($x = 1){\"statusCode\": $x}", "text/xml": null});
+    integration["integrationResponses"]["204"]["contentHandling"] = json!("CONVERT_TO_BINARY");
+    integration["integrationResponses"]["204"]["responseTemplates"] =
+        json!({"a/b": "$input.body ## one"});
+    let found = served(&with(METHOD, "methodIntegration", integration), &stage());
+    let integration = &found.api.resources[0].methods[0].integration;
+    assert_eq!(integration.request_templates["text/xml"], "");
+    assert_eq!(integration.content_handling, Some(ContentHandling::ConvertToText));
+    let response = &integration.responses[0];
+    assert_eq!(response.content_handling, Some(ContentHandling::ConvertToBinary));
+    assert_eq!(response.response_templates["a/b"], "$input.body ## one");
+    // A proxy keeps templates without effect.
+    let mut proxy = http("HTTP_PROXY");
+    proxy["requestTemplates"] = json!({"application/json": "$input.body"});
+    let found = served(&with(METHOD, "methodIntegration", proxy), &stage());
+    assert!(found.api.resources[0].methods[0].integration.request_templates.is_empty());
+    // A MOCK without a template takes its status from the caller's body.
+    let mut bare = mock();
+    bare["requestTemplates"] = json!({});
+    served(&with(METHOD, "methodIntegration", bare), &stage());
 }
 
 /// Nothing is left to fail when the stage is compiled.
@@ -299,10 +283,10 @@ fn what_does_not_compile_is_named_as_well() {
     };
     let source = |text: &str| json!({"integration.request.header.x": text});
     let mapping = "requestParameters integration.request.header.x";
-    refuse("requestParameters", source("method.request.body"), mapping);
-    refuse("requestParameters", source("context.authorizer.claims.sub"), mapping);
-    let look_ahead = json!({"200": {"statusCode": "200", "selectionPattern": "(?!x)"}});
-    refuse("integrationResponses", look_ahead, "integrationResponses 200");
+    refuse("requestParameters", source("method.request.body["), mapping);
+    refuse("requestParameters", source("context.nothing"), mapping);
+    let broken = json!({"200": {"statusCode": "200", "selectionPattern": "(x"}});
+    refuse("integrationResponses", broken, "integrationResponses 200");
     let key = json!(["integration.request.path.id"]);
     refuse("cacheKeyParameters", key, "cacheKeyParameters");
     let mut logged = stage();
@@ -413,7 +397,7 @@ fn a_test_call_needs_no_more_than_the_method() {
     definition["restApi"]["policy"] = json!("{}");
     let (resource, found) = method(&definition, "res001", "GET", &Limits::default()).unwrap();
     assert_eq!(resource.path, "/pets/{id}");
-    assert_eq!(found.integration.mock_status, Some(204));
+    assert_eq!(found.integration.kind, IntegrationKind::Mock);
     assert!(method(&definition, "res001", "PUT", &Limits::default()).is_err());
     definition["resources"][1]["resourceMethods"]["GET"]["methodIntegration"]["type"] =
         json!("AWS");

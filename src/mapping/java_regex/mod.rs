@@ -62,7 +62,8 @@ impl JavaRegex {
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(refused(format!("longer than {PATTERN_BYTES_MAX} bytes")));
         }
-        let translated = translate::translate(pattern).map_err(|cause| refused(cause.to_owned()))?;
+        let translated =
+            translate::translate(pattern).map_err(|cause| refused(cause.to_owned()))?;
         let whole = build(&format!(r"\A(?:{translated})\z")).map_err(refused)?;
         Ok(Self {
             pattern: pattern.into(),
@@ -219,7 +220,11 @@ fn bounds(captures: &Captures<'_, str>) -> (usize, usize) {
 }
 
 /// Adds the replacement of one match.
-fn expand(replacement: &str, captures: &Captures<'_, str>, out: &mut String) -> Result<(), RegexError> {
+fn expand(
+    replacement: &str,
+    captures: &Captures<'_, str>,
+    out: &mut String,
+) -> Result<(), RegexError> {
     let mut rest = replacement.chars();
     while let Some(next) = rest.next() {
         match next {

@@ -132,9 +132,9 @@ fn one<'a>(segment: &Segment, at: &Value<'a>) -> Option<Value<'a>> {
     match (segment, at) {
         (Segment::Member(name), Value::Map(map)) => map.get(name),
         (Segment::Members(names), Value::Map(map)) => {
-            let found = names.iter().filter_map(|name| {
-                Some((Key::Text(name.to_string().into()), map.get(name)?))
-            });
+            let found = names
+                .iter()
+                .filter_map(|name| Some((Key::Text(name.to_string().into()), map.get(name)?)));
             Some(Value::Map(Map::new(found.collect())))
         }
         (Segment::Index(index), Value::List(list)) => item(&list.items(), *index),

@@ -68,11 +68,9 @@ fn context_path(steps: &[Step]) -> Known {
         .collect();
     match names.first() {
         None => Known::Nothing,
-        Some(&first) => Known::Context {
-            first: first.into(),
-            path: names.join(".").into(),
-            steps: names.len(),
-        },
+        Some(&first) => {
+            Known::Context { first: first.into(), path: names.join(".").into(), steps: names.len() }
+        }
     }
 }
 

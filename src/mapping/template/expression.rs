@@ -200,9 +200,8 @@ impl<'t> Parser<'t, '_> {
 
     fn number(&mut self) -> Result<Constant, TemplateError> {
         let start = self.cursor;
-        let digits = |cursor: &mut Cursor<'_>| {
-            !cursor.take_while(|byte| byte.is_ascii_digit()).is_empty()
-        };
+        let digits =
+            |cursor: &mut Cursor<'_>| !cursor.take_while(|byte| byte.is_ascii_digit()).is_empty();
         self.cursor.eat(b'-');
         let before = digits(&mut self.cursor);
         let mut whole = true;

@@ -40,11 +40,8 @@ pub(super) fn call<'r>(
                 },
                 _ => return Ok(None),
             };
-            let entries: Vec<_> = other
-                .entries()
-                .iter()
-                .map(|(key, value)| (key.value(), value.clone()))
-                .collect();
+            let entries: Vec<_> =
+                other.entries().iter().map(|(key, value)| (key.value(), value.clone())).collect();
             for (key, value) in entries {
                 machine.put_entry(map, key, value)?;
             }

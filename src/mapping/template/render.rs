@@ -12,8 +12,8 @@ use super::meter::{Meter, RenderError};
 use super::print::{self, Printer};
 use super::scope::{Input, Overrides, Scope, Variables};
 use super::tree::{
-    Block, Comparison, Expr, Foreach, Known, Node, Reference, Step, Tree,
-    VELOCITY_COUNT, VELOCITY_HAS_NEXT,
+    Block, Comparison, Expr, Foreach, Known, Node, Reference, Step, Tree, VELOCITY_COUNT,
+    VELOCITY_HAS_NEXT,
 };
 use super::value::{Builtin, Entries, ITEM_BYTES, Key, List, Map, Text, Value, check_depth};
 use super::{number, overrides};
@@ -413,7 +413,9 @@ impl<'r> Machine<'r> {
         let mut steps = &*reference.steps;
         let mut value = match (slot, reference.builtin) {
             (Value::Null, Some(Builtin::Context)) => match &reference.known {
-                Known::Context { first, path, steps: known } if self.overlay.get(first).is_none() => {
+                Known::Context { first, path, steps: known }
+                    if self.overlay.get(first).is_none() =>
+                {
                     steps = steps.get(*known..).unwrap_or_default();
                     self.variables.get(path).unwrap_or(Value::Null)
                 }
@@ -533,9 +535,8 @@ impl<'r> Machine<'r> {
         value: Value<'r>,
     ) -> Result<Value<'r>, RenderError> {
         self.touch_list(list, &value)?;
-        let old = list.change(|items| {
-            items.get_mut(at).map(|place| std::mem::replace(place, value))
-        });
+        let old =
+            list.change(|items| items.get_mut(at).map(|place| std::mem::replace(place, value)));
         Ok(old.unwrap_or(Value::Null))
     }
 
@@ -577,4 +578,3 @@ impl Tree {
         }
     }
 }
-

@@ -112,7 +112,11 @@ pub(super) struct Reference {
 pub(super) enum Known {
     Nothing,
     /// `$context.a.b`: the first name, the names joined by dots, and how many steps that is.
-    Context { first: Box<str>, path: Box<str>, steps: usize },
+    Context {
+        first: Box<str>,
+        path: Box<str>,
+        steps: usize,
+    },
 }
 
 #[derive(Debug)]

@@ -113,9 +113,8 @@ fn url_decode(text: &str) -> Result<String, RenderError> {
             other => out.push(other),
         }
     }
-    Ok(String::from_utf8(out).unwrap_or_else(|error| {
-        String::from_utf8_lossy(error.as_bytes()).into_owned()
-    }))
+    Ok(String::from_utf8(out)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// Java's lenient decoder: what is not of the alphabet is left out, and so is what follows `=`.

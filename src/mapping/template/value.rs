@@ -171,10 +171,12 @@ impl<'a> Value<'a> {
             Value::List(list) => {
                 Value::List(List::json(list.items().iter().map(Value::detached).collect()))
             }
-            Value::Map(map) => Value::map(map.entries().iter().filter_map(|(key, value)| match key {
-                Key::Text(name) => Some((name.to_string(), value.detached())),
-                _ => None,
-            })),
+            Value::Map(map) => {
+                Value::map(map.entries().iter().filter_map(|(key, value)| match key {
+                    Key::Text(name) => Some((name.to_string(), value.detached())),
+                    _ => None,
+                }))
+            }
             _ => Value::Null,
         }
     }

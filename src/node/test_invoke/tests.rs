@@ -66,6 +66,7 @@ fn invoke(path: &str, method: Value, request: Value) -> TestInvokeMethod {
 fn mock() -> Value {
     json!({
         "authorizationType": "AWS_IAM", "apiKeyRequired": true,
+        "methodResponses": {"200": {"statusCode": "200"}},
         "methodIntegration": {
             "type": "MOCK",
             "requestTemplates": {"application/json": "{\"statusCode\": 200}"},
@@ -77,6 +78,7 @@ fn mock() -> Value {
 fn http(kind: &str, uri: &str) -> Value {
     json!({
         "authorizationType": "NONE",
+        "methodResponses": {"200": {"statusCode": "200"}},
         "methodIntegration": {
             "type": kind, "uri": uri, "httpMethod": "GET", "timeoutInMillis": 1000,
             "requestParameters": {
@@ -326,7 +328,7 @@ async fn an_answer_without_a_response_for_it_is_a_configuration_error() {
     let answer = run(&invoke("/", method, json!({})), &integrations).await;
     assert_eq!(answer["status"], 500);
     let line = &lines(&answer)[6];
-    let begin = "Execution failed due to configuration error: no match for output mapping";
+    let begin = "Execution failed due to configuration error: No match for output mapping";
     assert!(line.starts_with(begin), "{line}");
 }
 
@@ -364,25 +366,38 @@ fn no_authorizer_can_be_tested_yet() {
 }
 
 #[test]
-fn long_dumps_are_cut() {
-    let whole = "x".repeat(998);
-    assert_eq!(log::body(whole.as_bytes()), whole);
-    assert_eq!(log::body("x".repeat(999).as_bytes()), format!("{whole} [TRUNCATED]"));
-    let wide = "ä".repeat(5_000);
-    assert_eq!(log::body(wide.as_bytes()).chars().count(), 998 + " [TRUNCATED]".len());
-    let entry = IndexMap::from([("a".to_owned(), "b".repeat(2_000))]);
-    assert!(log::headers(&entry).ends_with("b [TRUNCATED]"));
+fn parameters_are_found_by_the_template() {
+    let found = |template: &str, path: &'static str| -> Vec<&'static str> {
+        path_parameters(template, path).into_iter().map(|range| &path[range]).collect()
+    };
+    assert_eq!(found("/a/{b}/c/{d+}", "/a/1/c/2/3/"), ["1", "2/3"]);
+    assert_eq!(found("/{proxy+}", "/"), [""]);
+    assert!(found("/a/{b}", "/a").is_empty());
+    assert!(found("/a/{b}", "/a/1/2").is_empty());
+    assert!(found("/", "/").is_empty());
 }
 
-#[test]
-fn parameters_are_found_by_the_template() {
-    let found = |template: &str, path: &str| {
-        let found = path_parameters(template, path).into_iter();
-        log::map(&found.map(|(name, range)| (name, path[range].to_owned())).collect())
-    };
-    assert_eq!(found("/a/{b}/c/{d+}", "/a/1/c/2/3/"), "{b=1, d=2/3}");
-    assert_eq!(found("/{proxy+}", "/"), "{proxy=}");
-    assert_eq!(found("/a/{b}", "/a"), "{}");
-    assert_eq!(found("/a/{b}", "/a/1/2"), "{}");
-    assert_eq!(found("/", "/"), "{}");
+/// What cannot stand in a URI is encoded, and the call is made.
+#[tokio::test(start_paused = true)]
+async fn any_path_can_be_called() {
+    let (integrations, _) = backend(ANSWER);
+    for path in ["/pets/a b", "pets/x", "/pets/é\"<>\\^`#?q= ", "", "?a=b"] {
+        let invoke = invoke("/pets/{petId}", mock(), json!({"pathWithQueryString": path}));
+        assert_eq!(run(&invoke, &integrations).await["status"], 200, "{path}");
+    }
+}
+
+/// rest-data-plane 5 and 5.7: the very same mapping as any call's.
+#[tokio::test(start_paused = true)]
+async fn templates_compute_in_a_test_call() {
+    let (integrations, _) = backend(ANSWER);
+    let mut method = mock();
+    method["methodIntegration"]["requestTemplates"] = json!({"application/json":
+        "#set($context.responseOverride.header.x = $input.params('petId')){statusCode: 200}"});
+    method["methodIntegration"]["integrationResponses"]["200"]["responseTemplates"] =
+        json!({"application/json": "$context.stage $stageVariables.v $context.resourcePath"});
+    let request = json!({"pathWithQueryString": "/pets/7", "stageVariables": {"v": "w"}});
+    let answer = run(&invoke("/pets/{petId}", method, request), &integrations).await;
+    assert_eq!(answer["body"], "test-invoke-stage w /pets/{petId}");
+    assert_eq!(answer["headers"]["X"], "7");
 }

@@ -1,0 +1,241 @@
+//! rest-data-plane 4.3, 5.7, 7.2, 7.9: from the client's request to the integration's.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use proptest::prelude::*;
+
+use super::super::content::BinaryTypes;
+use super::super::request::{MappedRequest, RequestSide};
+use super::super::{MappingError, Side, mock};
+use super::{headers, table, with_call, with_route};
+use crate::call::PathValue;
+use crate::model::rest_api::{ContentHandling, Integration, IntegrationKind, Passthrough};
+
+fn integration(templates: &[(&str, &str)], passthrough: Passthrough) -> Integration {
+    Integration {
+        kind: IntegrationKind::Http,
+        request_templates: table(templates),
+        passthrough,
+        ..Integration::default()
+    }
+}
+
+/// Whether the body is looked into, and what is sent on.
+fn sent(
+    integration: &Integration,
+    content_type: Option<&str>,
+    body: &'static str,
+) -> Result<(bool, MappedRequest), MappingError> {
+    let side = with_route(|route| RequestSide::compile(integration, route)).unwrap();
+    let clients: Vec<(&str, &str)> =
+        content_type.map(|sent| ("content-type", sent)).into_iter().collect();
+    let binary = BinaryTypes::new(&["image/*".to_owned()]);
+    let plan = side.plan(&headers(&clients), &binary)?;
+    let needed = plan.needs_body();
+    let body = needed.then(|| Bytes::from_static(body.as_bytes()));
+    with_call(None, |call| Ok((needed, plan.run(call, body)?)))
+}
+
+/// AWS: "Method request behavior for payloads without mapping templates", its table.
+#[test]
+fn a_body_without_a_template_passes_as_the_author_says() {
+    use Passthrough::{Never, WhenNoMatch, WhenNoTemplates};
+    let json = [("application/json", "j$input.body")];
+    let any = [("application/json", "j"), ("$default", "d")];
+    let body = |templates: &[(&str, &str)], passthrough, sent_type: Option<&str>| {
+        let (_, mapped) = sent(&integration(templates, passthrough), sent_type, "mine")?;
+        Ok(mapped.body.map(|body| String::from_utf8(body.to_vec()).unwrap()))
+    };
+    let is = |text: &str| Ok(Some(text.to_owned()));
+    let refused = || Err(MappingError::UnsupportedMediaType);
+    for passthrough in [WhenNoMatch, WhenNoTemplates, Never] {
+        assert_eq!(body(&json, passthrough, None), is("jmine"));
+        let spelled = Some("Application/JSON; charset=x");
+        assert_eq!(body(&json, passthrough, spelled), is("jmine"));
+        assert_eq!(body(&any, passthrough, Some("text/xml")), is("d"));
+        // An empty template counts, and changes nothing.
+        assert_eq!(body(&[("text/xml", "")], passthrough, Some("text/xml")), Ok(None));
+    }
+    for (passthrough, no_match, no_templates) in [
+        (WhenNoMatch, Ok(None), Ok(None)),
+        (WhenNoTemplates, refused(), Ok(None)),
+        (Never, refused(), refused()),
+    ] {
+        assert_eq!(body(&json, passthrough, Some("text/xml")), no_match, "{passthrough:?}");
+        assert_eq!(body(&[], passthrough, Some("text/xml")), no_templates, "{passthrough:?}");
+    }
+}
+
+/// A body nobody looks into is never read.
+#[test]
+fn bodies_are_read_only_where_somebody_looks() {
+    let plain = integration(&[], Passthrough::WhenNoMatch);
+    let constant = integration(&[("application/json", "x")], Passthrough::WhenNoMatch);
+    let computed = integration(&[("application/json", "$input.body")], Passthrough::WhenNoMatch);
+    let mut mapped = plain.clone();
+    mapped.request_parameters = table(&[("integration.request.header.x", "method.request.body.a")]);
+    let mut header = plain.clone();
+    header.request_parameters =
+        table(&[("integration.request.header.x", "method.request.header.x-one")]);
+    let mut decoded = plain.clone();
+    decoded.content_handling = Some(ContentHandling::ConvertToBinary);
+    let mut to_aws = plain.clone();
+    to_aws.kind = IntegrationKind::Aws;
+    for (integration, expected) in [
+        (&plain, false),
+        (&constant, false),
+        (&header, false),
+        (&computed, true),
+        (&mapped, true),
+        (&decoded, true),
+        (&to_aws, true),
+    ] {
+        let (needed, _) = sent(integration, None, "").unwrap();
+        assert_eq!(needed, expected, "{integration:?}");
+    }
+}
+
+/// rest-data-plane 5.3: `$input.body` without a body, parameters of the request.
+#[test]
+fn a_template_sees_body_parameters_and_variables() {
+    let render = |template: &'static str, body: &'static str| {
+        let integration = integration(&[("application/json", template)], Passthrough::Never);
+        let (_, mapped) = sent(&integration, None, body).unwrap();
+        String::from_utf8(mapped.body.unwrap().to_vec()).unwrap()
+    };
+    for (template, body, expected) in [
+        ("<$input.body>", "", "<{}>"),
+        ("<$input.body>", "text", "<text>"),
+        ("$input.json('$.a')", r#"{"a": [1]}"#, "[1]"),
+        ("$input.params('id')", "", "a%2Fb"),
+        ("$input.params('q')", "", "x y"),
+        ("$input.params('X-One')", "", "1"),
+        ("$input.params().header.x-two", "", "b"),
+        ("<$input.params('expect')>", "", "<>"),
+        ("$input.params().path.id", "", "a%2Fb"),
+        ("$stageVariables.version", "", "v 2"),
+        ("<$stageVariables.absent>", "", "<>"),
+        ("$context.identity.sourceIp", "", "203.0.113.9"),
+        ("<$context.identity.user>", "", "<>"),
+        ("$context.requestTimeEpoch", "", "1428582896000"),
+        ("$context.resourcePath $context.httpMethod", "", "/pets/{id} GET"),
+        ("<$context.nothing.at.all>", "", "<>"),
+    ] {
+        assert_eq!(render(template, body), expected, "{template}");
+    }
+}
+
+/// rest-data-plane 5.7: after all mappings, and the last word.
+#[test]
+fn overrides_replace_what_is_mapped() {
+    let mut integration = integration(
+        &[(
+            "application/json",
+            "#set($context.requestOverride.header.X-A = ['1', '2'])\
+             #set($context.requestOverride.querystring.q = 'over')\
+             #set($context.requestOverride.path.p = 'a%b')body",
+        )],
+        Passthrough::Never,
+    );
+    integration.request_parameters = table(&[
+        ("integration.request.header.x-a", "'mapped'"),
+        ("integration.request.header.x-b", "'kept'"),
+        ("integration.request.querystring.q", "'mapped'"),
+        ("integration.request.querystring.r", "'kept'"),
+        ("integration.request.path.p", "method.request.path.id"),
+    ]);
+    let (_, mapped) = sent(&integration, None, "").unwrap();
+    let header = |name: &'static str, value: &'static str| {
+        (HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    let parameters = mapped.parameters;
+    let expected = [header("x-b", "kept"), header("x-a", "1"), header("x-a", "2")];
+    assert_eq!(parameters.headers, expected);
+    let expected = [("r".into(), "kept".to_owned()), ("q".into(), "over".to_owned())];
+    assert_eq!(parameters.query, expected);
+    assert_eq!(parameters.path, [("p".into(), PathValue::Text("a%b".into()))]);
+    integration.request_templates = table(&[(
+        "application/json",
+        "#set($context.requestOverride.header.Content-Length = '1')",
+    )]);
+    let refused = sent(&integration, None, "").map(drop);
+    let name = HeaderName::from_static("content-length");
+    assert_eq!(refused, Err(MappingError::HeaderNotAllowed(name)));
+}
+
+/// rest-data-plane 7.9, the rows of requests.
+#[test]
+fn bodies_are_converted_for_the_integration() {
+    use ContentHandling::{ConvertToBinary as ToBinary, ConvertToText as ToText};
+    for (content_type, handling, expected) in [
+        ("text/plain", None, "aGk="),
+        ("text/plain", Some(ToText), "aGk="),
+        ("text/plain", Some(ToBinary), "hi"),
+        ("image/png", None, "aGk="),
+        ("image/png", Some(ToText), "YUdrPQ=="),
+        ("image/png", Some(ToBinary), "aGk="),
+    ] {
+        let mut integration = integration(&[], Passthrough::WhenNoMatch);
+        integration.kind = IntegrationKind::Aws;
+        integration.content_handling = handling;
+        let (_, mapped) = sent(&integration, Some(content_type), "aGk=").unwrap();
+        assert_eq!(mapped.body.unwrap(), expected, "{content_type} {handling:?}");
+        let broken = sent(&integration, Some(content_type), "no base64!").map(drop);
+        let decodes = content_type == "text/plain" && handling == Some(ToBinary);
+        assert_eq!(broken == Err(MappingError::NotBase64), decodes);
+        // A template needs text.
+        integration.request_templates = table(&[("$default", "x")]);
+        let templated = sent(&integration, Some(content_type), "aGk=").map(drop);
+        let text = handling == Some(ToText) || content_type == "text/plain" && handling.is_none();
+        let expected = if text { Ok(()) } else { Err(MappingError::BinaryTemplate(Side::Request)) };
+        assert_eq!(templated, expected, "{content_type} {handling:?}");
+    }
+}
+
+/// AWS: "Mock integrations for REST APIs"; leniency and failures as recorded.
+#[test]
+fn a_mock_names_its_status() {
+    for (text, named) in [
+        (r#"{"statusCode": 200}"#, Some(200)),
+        ("{statusCode: 200}", Some(200)),
+        (" { 'statusCode' : 404 , } \n", Some(404)),
+        (r#"{"statusCode": 200 ,, }"#, Some(200)),
+        (r#"{"statusCode": 200, "x": {"statusCode": 1, 'y': [1, "}"]}}"#, Some(200)),
+        (r#"{"x": {"statusCode": 201}, "statusCode": 202}"#, Some(202)),
+        (r#"{"a": "\"statusCode\": 1", "statusCode": 203}"#, Some(203)),
+        (r#"{"statusCode": "200"}"#, None),
+        (r#"{"statusCode": 2.5}"#, None),
+        (r#"{"code": 200}"#, None),
+        (r#"{"statusCode": 200"#, None),
+        (r#"{"statusCode": 200} x"#, None),
+        (r#"[{"statusCode": 200}]"#, None),
+        ("statusCode: 200", None),
+        ("{", None),
+        ("}{", None),
+        (r#"{"statusCode": 999}"#, None),
+        (r#"{"statusCode": -1}"#, None),
+        ("{statusCode: 99}", None),
+        ("{statusCode: }", None),
+        ("", None),
+    ] {
+        let status = mock::status(text).ok().map(|status| status.as_u16());
+        assert_eq!(status, named, "{text}");
+    }
+    let deep = "[".repeat(100_000);
+    assert_eq!(mock::status(&format!("{{a: {deep}")), Err(MappingError::NoMockStatus));
+}
+
+proptest! {
+    #[test]
+    fn a_mock_s_reader_never_panics(text in "[{}\\[\\]\"':,\\\\a0 é]{0,40}") {
+        let _status = mock::status(&text);
+        let _status = mock::status(&format!("{{{text}"));
+    }
+
+    /// Whatever JSON says the lenient reader says, too.
+    #[test]
+    fn strict_json_is_read_as_it_is(status in 100_u16..600, noise: String) {
+        let text = serde_json::json!({"noise": noise, "statusCode": status}).to_string();
+        prop_assert_eq!(mock::status(&text).unwrap().as_u16(), status);
+    }
+}
