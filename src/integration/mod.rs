@@ -247,12 +247,6 @@ impl Integrations {
         Self { config, client, local: None, aws: None }
     }
 
-    /// The same with functions that this node runs itself; they go before those of others.
-    #[must_use]
-    pub fn with_functions(self, local: LocalFunctions) -> Self {
-        Self { local: Some(local), ..self }
-    }
-
     /// The same with functions and services of others.
     ///
     /// # Errors
@@ -261,6 +255,16 @@ impl Integrations {
         let invoke = InvokeApi::new(config.lambda.clone())?;
         let aws = Aws::new(config, self.client.clone(), clock)?;
         Ok(Self { aws: Some(Arc::new((aws, invoke))), ..self })
+    }
+
+    /// With functions that run here; others are asked of an endpoint.
+    pub fn with_local(self, local: Option<LocalFunctions>) -> Self {
+        Self { local, ..self }
+    }
+
+    /// The functions that run here.
+    pub fn local(&self) -> Option<&LocalFunctions> {
+        self.local.as_ref()
     }
 
     /// Asks the integration, at most until `deadline` and for its own timeout. What is left of both

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::admin::protocol::operation::Site;
+use crate::integration::lambda::local::{FunctionConfig, Runtimes};
 use crate::model::ids::{ApiId, NodeName};
 use crate::model::problem::Problem;
 use crate::model::quotas;
@@ -90,6 +91,7 @@ pub struct RegionConfig {
     pub tunnel: Option<SocketAddr>,
     pub backends: BackendsConfig,
     pub aws: AwsConfig,
+    pub functions: FunctionsConfig,
     pub store: StoreConfig,
     /// The admin listener asks nobody who they are: for tests on loopback.
     pub open_admin: bool,
@@ -330,6 +332,12 @@ impl AwsConfig {
         let keys = self.lambda.keys.iter().chain(stored).chain(sts);
         keys.flat_map(|keys| std::iter::once(&keys.secret_key_file).chain(&keys.session_token_file))
     }
+/// Functions that the region runs itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionsConfig {
+    /// Names are unique.
+    pub functions: Vec<FunctionConfig>,
+    pub runtimes: Runtimes,
 }
 
 /// Where the region keeps what its control plane is told.

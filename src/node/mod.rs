@@ -31,6 +31,7 @@ use tokio::runtime::Handle;
 use crate::admin::http::{Admin, AdminError, PurgeOutcome, PurgeRequest};
 use crate::admin::iam::users::NewKey;
 use crate::admin::status::ClusterStatus;
+use crate::integration::lambda::local::LocalError;
 use crate::listener::ListenerError;
 use crate::model::problem::Problems;
 use crate::net::ca::CaError;
@@ -74,6 +75,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("control plane: {0}")]
     Control(#[from] ControlError),
+    #[error(transparent)]
+    Function(#[from] LocalError),
     #[error("cannot listen on {address} for the admin listener: {source}")]
     Admin { address: SocketAddr, source: std::io::Error },
     #[error("cannot read CA certificates from {}: {cause}", path.display())]
@@ -92,6 +95,7 @@ impl StartError {
             self,
             StartError::Documents(_)
                 | StartError::Deployment(_)
+                | StartError::Function(_)
                 | StartError::Roots { .. }
                 | StartError::Services(_)
         )

@@ -12,13 +12,14 @@ use crate::admin;
 use crate::admin::iam::users::{self, NewKey};
 use crate::call::{Body, Connection, Door, ExtendedId};
 use crate::gossip::Key;
+use crate::integration::lambda::local::{self, LocalFunctions};
 use crate::integration::{self, Integrations};
 use crate::listener::{Bound, Speaks};
 use crate::model::ids::NodeName;
 use crate::net::client::{self, HttpClient};
 use crate::net::clock::Timestamp;
 use crate::net::tasks::Tasks;
-use crate::node::config::{ApiConfig, BackendsConfig, Document, RegionConfig};
+use crate::node::config::{ApiConfig, BackendsConfig, Document, FunctionsConfig, RegionConfig};
 use crate::node::control::{self, Control, Publisher};
 use crate::node::documents::Imported;
 use crate::node::foundation::{Filled, Foundation, named};
@@ -33,6 +34,8 @@ use crate::tunnel::{self, CallHead, CallOutcome, Edges, ReplyHead, Request, Sche
 
 /// Stage variable of the bundled definition that names its backend.
 const PETSTORE_VARIABLE: &str = "petstore";
+/// Unpacked packages and logs of functions, in the node's data folder.
+const FUNCTIONS_FOLDER: &str = "functions";
 
 pub(super) async fn start(
     config: RegionConfig,
@@ -74,6 +77,7 @@ async fn fill(
         tunnel,
         backends,
         aws,
+        functions,
         store: _,
         open_admin,
         apis,
@@ -95,7 +99,8 @@ async fn fill(
     let certificates = foundation.certificates()?;
 
     let client = http_client(&backends, &foundation)?;
-    let integrations = Integrations::new(integration::Config::default(), client);
+    let local = local_functions(functions, &foundation)?;
+    let integrations = Integrations::new(integration::Config::default(), client).with_local(local);
     let aws = services::config(aws, &foundation.common.cluster.aws_region)?;
     let integrations = integrations
         .with_aws(aws, foundation.environment.clock.clone())
@@ -217,6 +222,27 @@ fn http_client(
     }
     let network = Arc::clone(&foundation.environment.network);
     Ok(HttpClient::new(config, network, foundation.tasks.clone()))
+}
+
+/// The functions of the topology; their processes end with the node's tasks.
+fn local_functions(
+    config: FunctionsConfig,
+    foundation: &Foundation,
+) -> Result<Option<LocalFunctions>, StartError> {
+    if config.functions.is_empty() {
+        return Ok(None);
+    }
+    let common = &foundation.common;
+    let config = local::Config {
+        functions: config.functions,
+        aws_region: common.cluster.aws_region.clone(),
+        account_id: common.cluster.account_id.clone(),
+        folder: common.data.join(FUNCTIONS_FOLDER),
+        runtimes: config.runtimes,
+        event_retry_waits: local::config::EVENT_RETRY_WAITS,
+    };
+    let clock = &foundation.environment.clock;
+    Ok(Some(LocalFunctions::new(config, &foundation.tasks, clock)?))
 }
 
 fn accept_edges(

@@ -10,6 +10,7 @@
 //! files and ports it names.
 
 mod apis;
+mod functions;
 mod nodes;
 mod ports;
 mod services;
@@ -22,6 +23,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::integration::lambda::local::Package;
 use crate::model::document::{At, Section};
 use crate::model::problem::{Findings, Problem, Problems};
 use crate::node::config::{ApiConfig, Document, EdgeConfig, NodeConfig, RegionConfig};
@@ -176,6 +178,13 @@ pub fn check(path: &Path, mut warn: impl FnMut(&str, &str)) -> Result<(), Proble
     for pem in pems.chain(&topology.region.backends.roots).chain(secrets) {
         if let Err(err) = File::open(pem) {
             let file = pem.display().to_string();
+            problems.found.push(Problem::of_file(&file, format!("cannot be read: {err}")));
+        }
+    }
+    for function in &topology.region.functions.functions {
+        let (Package::Folder(code) | Package::Zip(code)) = &function.package;
+        if let Err(err) = std::fs::metadata(code) {
+            let file = code.display().to_string();
             problems.found.push(Problem::of_file(&file, format!("cannot be read: {err}")));
         }
     }

@@ -11,11 +11,12 @@ use crate::model::document::{At, Section, Value};
 use crate::model::ids::NodeName;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
-    AdminConfig, ApiConfig, AwsConfig, BackendsConfig, CacheConfig, CertificateConfig, ClusterConfig,
-    CommonConfig, EdgeConfig, GossipConfig, LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
+    AdminConfig, ApiConfig, AwsConfig, BackendsConfig, CacheConfig, CertificateConfig,
+    ClusterConfig, CommonConfig, EdgeConfig, FunctionsConfig, GossipConfig, LimitsConfig, LogConfig,
+    RegionConfig, TimeoutsConfig,
 };
 use crate::topology::store::{self, Store};
-use crate::topology::{Overrides, Topology, apis, ports, services, shared, units};
+use crate::topology::{Overrides, Topology, apis, functions, ports, services, shared, units};
 
 /// Nodes of one cluster: gossip's digests of more would no longer be small.
 const EDGES_MAX: usize = 500;
@@ -94,6 +95,7 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
     };
     let backends = shared::backends(root.take("backends"), folder);
     let aws = services::read(root, folder);
+    let functions = functions::read(root.take("function"), root.take("runtimes"), folder);
     let apis_at = root.take("api");
     let apis = apis::read(apis_at.clone(), folder, !edges.is_empty());
 
@@ -102,7 +104,9 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
     }
     ports::check(&region, &edges);
     unique_names(&region, &edges);
-    let topology = assemble(region, edges, common, (backends, aws), apis, overrides);
+    let mut topology = assemble(region, edges, common, backends, apis, overrides);
+    topology.region.aws = aws;
+    topology.region.functions = functions;
     if let Some(at) = apis_at {
         reachable(&at, &topology);
     }
@@ -281,7 +285,7 @@ fn assemble(
     region: Region<'_>,
     edges: Vec<Edge<'_>>,
     shared: Shared,
-    (backends, aws): (BackendsConfig, AwsConfig),
+    backends: BackendsConfig,
     apis: Vec<ApiConfig>,
     overrides: &Overrides,
 ) -> Topology {
@@ -359,7 +363,8 @@ fn assemble(
         plain: region.plain,
         tunnel: region.tunnel,
         backends,
-        aws,
+        aws: AwsConfig::default(),
+        functions: FunctionsConfig::default(),
         apis,
     };
     Topology { region, edges }

@@ -12,6 +12,7 @@ mod control_plane;
 mod deploy;
 mod doors;
 mod floorplan;
+mod functions;
 mod lifecycle;
 mod membership;
 mod outages;

@@ -68,6 +68,15 @@ struct Busy {
     is_answered: bool,
 }
 
+/// A question for work.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// Ends when the process asks anew.
+    pub(super) superseded: oneshot::Receiver<()>,
+    /// The process has just started.
+    pub(super) is_first: bool,
+}
+
 /// What the supervisor has to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Watch {
@@ -105,13 +114,13 @@ impl Desk {
         }
     }
 
-    /// The process asks for work, which ends the invocation before. Resolves, or is dropped, when it
-    /// asks anew.
+    /// The process asks for work, which ends the invocation before.
     ///
     /// # Errors
     /// It owes an answer.
-    pub(super) fn ask(&self, now: Instant) -> Result<oneshot::Receiver<()>, DeskError> {
+    pub(super) fn ask(&self, now: Instant) -> Result<Question, DeskError> {
         let mut state = self.lock();
+        let is_first = matches!(state.stage, Stage::Starting);
         match &state.stage {
             Stage::Busy(busy) if busy.reply.is_some() => return Err(DeskError::OutOfTurn),
             Stage::Busy(_) => self.report(&mut state, now, None),
@@ -127,7 +136,7 @@ impl Desk {
         state.asking = Some(void);
         drop(state);
         self.changed.notify_one();
-        Ok(superseded)
+        Ok(Question { superseded, is_first })
     }
 
     /// The process gets work; its payload and headers have been taken out.

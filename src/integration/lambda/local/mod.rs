@@ -100,7 +100,7 @@ impl LocalFunctions {
             tasks: tasks.clone(),
             clock: clock.clone(),
             log: Log::start(folder, clock, tasks),
-            runtimes: config.runtimes,
+            runtimes: absolute(config.runtimes),
             aws_region: config.aws_region,
             account_id: config.account_id,
             unpacked,
@@ -170,6 +170,19 @@ impl LocalFunctions {
         let reference = names::parse(text)?;
         let function = self.functions.get(reference.name)?;
         function.knows(reference.qualifier).then_some((function, reference.qualifier))
+    }
+}
+
+/// A process starts in its package's folder, from which no path of ours counts. A path that cannot
+/// be made absolute is empty, and then so is what is made of it.
+fn absolute(runtimes: Runtimes) -> Runtimes {
+    let full = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let program = |path: PathBuf| if path.components().count() > 1 { full(path) } else { path };
+    Runtimes {
+        python: program(runtimes.python),
+        python_client: runtimes.python_client.map(full),
+        node: program(runtimes.node),
+        node_client: runtimes.node_client.map(full),
     }
 }
 

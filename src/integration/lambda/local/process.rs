@@ -219,6 +219,9 @@ async fn end(mut child: Child, pid: Option<u32>, desk: &Desk) {
             tracing::warn!(%error, pid, "What a function has started cannot be killed.");
         }
     }
+    if matches!(child.try_wait(), Ok(Some(_))) {
+        return;
+    }
     if let Err(error) = child.kill().await {
         tracing::warn!(%error, process = desk.process, "A function's process cannot be killed.");
     }

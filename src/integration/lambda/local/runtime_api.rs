@@ -119,16 +119,21 @@ async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Result<Answer, I
 
 /// `GET /runtime/invocation/next`: waits for work.
 async fn next(desk: &Arc<Desk>) -> Answer {
-    let superseded = match desk.ask(Instant::now()) {
-        Ok(superseded) => superseded,
+    let question = match desk.ask(Instant::now()) {
+        Ok(question) => question,
         Err(error) => return refusal(&error),
     };
-    let job = match desk.function.pool.offer(desk.process, desk.generation) {
+    let offer = desk.function.pool.offer(desk.process, desk.generation);
+    if question.is_first {
+        // It no longer counts as starting, so another may.
+        desk.function.grow();
+    }
+    let job = match offer {
         Offer::Job(job) => Ok(*job),
         Offer::Wait(mut wait) => tokio::select! {
             biased;
             job = &mut wait => job.map_err(|_| ()),
-            _ = superseded => return refusal(&DeskError::OutOfTurn),
+            _ = question.superseded => return refusal(&DeskError::OutOfTurn),
         },
         Offer::Retire => Err(()),
     };
@@ -274,7 +279,7 @@ async fn collect(headers: &HeaderMap, mut body: Incoming) -> Result<Collected, U
         }
         match first {
             // Most answers are one frame, which is not copied.
-            None if body.is_end_stream() => first = Some(data),
+            None if rest.is_empty() && body.is_end_stream() => first = Some(data),
             None => {
                 let known: usize = length.unwrap_or(0);
                 rest.reserve(known.min(ANSWER_BYTES_MAX).saturating_sub(rest.len()));
