@@ -332,6 +332,8 @@ impl AwsConfig {
         let keys = self.lambda.keys.iter().chain(stored).chain(sts);
         keys.flat_map(|keys| std::iter::once(&keys.secret_key_file).chain(&keys.session_token_file))
     }
+}
+
 /// Functions that the region runs itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FunctionsConfig {

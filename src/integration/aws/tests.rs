@@ -243,7 +243,7 @@ async fn without_the_roles_keys_nothing_is_sent() {
 /// Security Token Service API Reference, "AssumeRole": one request serves calls until the keys end.
 #[tokio::test(start_paused = true)]
 async fn a_role_without_stored_keys_is_assumed_once() {
-    const ASSUMED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 264\r\n\r\n<AssumeRoleResponse>\
+    const ASSUMED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 260\r\n\r\n<AssumeRoleResponse>\
         <AssumeRoleResult><Credentials><AccessKeyId>ASIATEMP</AccessKeyId><SecretAccessKey>s\
         </SecretAccessKey><SessionToken>tok/en</SessionToken><Expiration>2015-08-30T13:36:00Z\
         </Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>    ";
@@ -254,7 +254,7 @@ async fn a_role_without_stored_keys_is_assumed_once() {
         aws_region: "eu-west-1".to_owned(),
     });
     let length = ASSUMED.split_once("\r\n\r\n").unwrap().1.len();
-    assert_eq!(length, 264, "the canned answer's length");
+    assert_eq!(length, 260, "the canned answer's length");
     let (integrations, log) = before(config, &[ASSUMED, OK]);
     let uri = "arn:aws:apigateway:us-east-1:dynamodb:action/Scan";
     for _ in 0..2 {
