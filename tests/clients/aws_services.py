@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Services of AWS's behind methods: moto's server plays them, boto3 looks at what came of the calls.
 
-usage: aws_services.py --admin URL --public PORT --services PORT --moto FOLDER
+usage: aws_services.py --admin URL --public PORT --services PORT --moto FOLDER --example FILE
 
 Starts moto on the port, which the region's topology names for every service. Prints a line per service and ends with
 1 at the first thing that is not so.
@@ -20,7 +20,7 @@ import boto3
 from botocore.config import Config
 
 parser = argparse.ArgumentParser()
-for name in ("admin", "public", "services", "moto"):
+for name in ("admin", "public", "services", "moto", "example"):
     parser.add_argument(f"--{name}", required=True)
 ARGS = parser.parse_args()
 REGION, ACCOUNT = "us-east-1", "123456789012"
@@ -58,8 +58,6 @@ def integration(uri, method="POST", request=None, parameters=None, response=None
 
 class Api:
     def __init__(self, paths):
-        admin = boto3.client("apigateway", endpoint_url=ARGS.admin, region_name=REGION,
-                             config=Config(retries={"total_max_attempts": 1}))
         for path, methods in paths.items():
             names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
             parameters = [{"name": name, "in": "path", "required": True, "type": "string"} for name in names]
@@ -67,8 +65,18 @@ class Api:
                 method["parameters"] = parameters
         definition = {"swagger": "2.0", "info": {"title": "services", "version": "1"}, "paths": paths}
         definition["x-amazon-apigateway-binary-media-types"] = ["image/png"]
-        self.id = admin.import_rest_api(body=json.dumps(definition).encode(),
-                                        parameters={"endpointConfigurationTypes": "REGIONAL"})["id"]
+        self.put(json.dumps(definition).encode())
+
+    @classmethod
+    def imported(cls, document):
+        api = cls.__new__(cls)
+        api.put(document)
+        return api
+
+    def put(self, document):
+        admin = boto3.client("apigateway", endpoint_url=ARGS.admin, region_name=REGION,
+                             config=Config(retries={"total_max_attempts": 1}))
+        self.id = admin.import_rest_api(body=document, parameters={"endpointConfigurationTypes": "REGIONAL"})["id"]
         admin.create_deployment(restApiId=self.id, stageName="dev")
 
     def call(self, method, path, body=None, headers=None):
@@ -108,6 +116,20 @@ def dynamodb():
     same(api.call("GET", "/pets/7"), (200, {"id": "7", "name": "Rex"}), "GetItem")
     same(api.call("DELETE", "/pets/7"), (200, {}), "DeleteItem")
     same("Item" in table.get_item(TableName="pets", Key={"id": {"S": "7"}}), False, "the item that is gone")
+
+
+def table_example():
+    """topology/dynamodb-table.yaml, on the table that is there already."""
+    with open(ARGS.example, "rb") as document:
+        api = Api.imported(document.read())
+    same(api.call("PUT", "/pets/8", {"name": 'R"e\\x'}), (200, {}), "a pet is kept")
+    same(api.call("GET", "/pets/8"), (200, {"id": "8", "name": 'R"e\\x'}), "the pet")
+    same(api.call("PUT", "/pets/9", {"name": "Rex"}), (200, {}), "another pet is kept")
+    status, pets = api.call("GET", "/pets")
+    same((status, sorted(pet["id"] for pet in pets)), (200, ["8", "9"]), "all pets")
+    same(api.call("DELETE", "/pets/8"), (200, {}), "the pet goes")
+    same(api.call("GET", "/pets/8"), (404, {"message": "no such pet"}), "the pet that is gone")
+    same(api.call("PUT", "/pets/8", b"<x/>", {"Content-Type": "text/xml"})[0], 415, "a body that is no JSON")
 
 
 def sqs():
@@ -214,7 +236,7 @@ def main():
             except OSError:
                 assert moto.poll() is None, "moto has ended"
                 time.sleep(0.1)
-        for part in (dynamodb, sqs, sns, kinesis, s3, ssm, states, events):
+        for part in (dynamodb, table_example, sqs, sns, kinesis, s3, ssm, states, events):
             part()
             print(f"ok {part.__name__}", flush=True)
     finally:

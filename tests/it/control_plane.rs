@@ -349,10 +349,40 @@ fn services_answer_as_integrations() {
     let Some(up) = Up::start(&topology, &["--open-admin"]) else { return };
     let (public, services) = (up.base + 3, up.base + SERVICES_PORT);
     let (public, services) = (public.to_string(), services.to_string());
-    up.passes(
-        "aws_services.py",
-        &["--public", &public, "--services", &services, "--moto", &moto],
-    );
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/topology/dynamodb-table.yaml");
+    let ports = ["--public", &public, "--services", &services];
+    up.passes("aws_services.py", &[&ports[..], &["--moto", &moto, "--example", example]].concat());
+}
+
+/// The code blocks of a section of `topology/INTEGRATIONS.md`, in one language.
+fn examples(section: &str, language: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("topology/INTEGRATIONS.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once(&format!("\n## {section}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let begins = format!("```{language}\n");
+    let blocks = section.split(&begins).skip(1);
+    blocks.map(|block| block.split("\n```").next().unwrap().to_owned() + "\n").collect()
+}
+
+#[test]
+fn the_pages_examples_of_functions_and_services_run() {
+    let documents = tempfile::tempdir().unwrap();
+    let mut topology = SERVICES.split("[lambda]").next().unwrap().to_owned();
+    for (id, section) in [("functions1", "Lambda"), ("services01", "AWS services")] {
+        let document = documents.path().join(format!("{id}.yaml"));
+        fs::write(&document, examples(section, "yaml")).unwrap();
+        topology.push_str(&examples(section, "toml"));
+        let document = document.display();
+        topology.push_str(&format!("[[api]]\ndocument = \"{document}\"\nid = \"{id}\"\n"));
+    }
+    let topology = topology.replace("pets.secret", "key.secret");
+    let topology = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:8000"]
+        .iter()
+        .fold(topology, |topology, address| topology.replace(address, "LAMBDA"));
+    let Some(up) = Up::start(&topology, &[]) else { return };
+    let (public, behind) = ((up.base + 3).to_string(), (up.base + LAMBDA_PORT).to_string());
+    up.passes("integrations_page.py", &["--public", &public, "--behind", &behind]);
 }
 
 /// Streamed answers of a function: the client has each chunk before the next one is made.
