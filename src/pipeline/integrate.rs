@@ -103,9 +103,7 @@ impl Failure {
                 }
                 _ => configuration(err),
             },
-            Failure::Function(ReplyError::Failed(_)) => {
-                configuration(&ReplyError::Malformed)
-            }
+            Failure::Function(ReplyError::Failed(_)) => configuration(&ReplyError::Malformed),
             Failure::Function(err) => configuration(err),
         }
     }

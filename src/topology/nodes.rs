@@ -12,8 +12,8 @@ use crate::model::ids::NodeName;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
     AdminConfig, ApiConfig, AwsConfig, BackendsConfig, CacheConfig, CertificateConfig,
-    ClusterConfig, CommonConfig, EdgeConfig, FunctionsConfig, GossipConfig, LimitsConfig, LogConfig,
-    RegionConfig, TimeoutsConfig,
+    ClusterConfig, CommonConfig, EdgeConfig, FunctionsConfig, GossipConfig, LimitsConfig,
+    LogConfig, RegionConfig, TimeoutsConfig,
 };
 use crate::topology::store::{self, Store};
 use crate::topology::{Overrides, Topology, apis, functions, ports, services, shared, units};

@@ -8,8 +8,7 @@ use crate::model::rest_api::EndpointType;
 use crate::node::config::{AwsConfig, StoreConfig};
 use crate::store::control::{DatabaseConfig, KeySource};
 
-const SHIPPED: [&str; 5] =
-    ["one-box", "three-pops", "regional-only", "private", "dynamodb-table"];
+const SHIPPED: [&str; 5] = ["one-box", "three-pops", "regional-only", "private", "dynamodb-table"];
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("topology").join(format!("{name}.toml"))
@@ -154,8 +153,7 @@ fn defaults_are_the_documented_ones() {
 fn functions_and_services_of_others_are_named_with_their_keys() {
     let aws = |text: &str| good(&format!("[region]\n{text}")).region.aws;
     assert_eq!(aws(""), AwsConfig::default());
-    let read = aws(
-        "[lambda]\nendpoint = \"http://127.0.0.1:9701\"\naccess_key_id = \"AKIA1\"\n\
+    let read = aws("[lambda]\nendpoint = \"http://127.0.0.1:9701\"\naccess_key_id = \"AKIA1\"\n\
          secret_key_file = \"l.secret\"\nregion = \"eu-west-1\"\n\
          [[lambda.function]]\nname = \"orders\"\nendpoint = \"https://orders.test\"\n\
          [[service]]\nname = \"dynamodb\"\nendpoint = \"http://127.0.0.1:8000\"\n\
@@ -163,8 +161,7 @@ fn functions_and_services_of_others_are_named_with_their_keys() {
          signing_name = \"iotdata\"\n\
          [[credentials]]\nrole = \"arn:aws:iam::1:role/x\"\naccess_key_id = \"AKIA2\"\n\
          secret_key_file = \"r.secret\"\nsession_token_file = \"/r.token\"\n\
-         [sts]\naccess_key_id = \"AKIA3\"\nsecret_key_file = \"s.secret\"\n",
-    );
+         [sts]\naccess_key_id = \"AKIA3\"\nsecret_key_file = \"s.secret\"\n");
     assert_eq!(read.lambda.endpoint.as_deref(), Some("http://127.0.0.1:9701"));
     assert_eq!(read.lambda.functions[0].endpoint, "https://orders.test");
     assert_eq!(read.services[1].signing_name.as_deref(), Some("iotdata"));
@@ -178,8 +175,10 @@ fn functions_and_services_of_others_are_named_with_their_keys() {
         ("[lambda]\naccess_key_id = \"AKIA1\"", "go together"),
         ("[lambda]\nendpiont = \"http://a\"", "did you mean `endpoint`?"),
         ("[[service]]\nname = \"sqs\"", "`endpoint` is missing"),
-        ("[[credentials]]\nrole = \"admin\"\naccess_key_id = \"A\"\nsecret_key_file = \"f\"",
-            "`admin` is no role"),
+        (
+            "[[credentials]]\nrole = \"admin\"\naccess_key_id = \"A\"\nsecret_key_file = \"f\"",
+            "`admin` is no role",
+        ),
         (twice.as_str(), "has an endpoint already"),
     ] {
         let problems = bad(&format!("[region]\n{text}\n"));

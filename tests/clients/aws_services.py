@@ -122,8 +122,8 @@ def table_example():
     """topology/dynamodb-table.yaml, on the table that is there already."""
     with open(ARGS.example, "rb") as document:
         api = Api.imported(document.read())
-    same(api.call("PUT", "/pets/8", {"name": 'R"e\\x'}), (200, {}), "a pet is kept")
-    same(api.call("GET", "/pets/8"), (200, {"id": "8", "name": 'R"e\\x'}), "the pet")
+    same(api.call("PUT", "/pets/8", {"name": 'R"e\\x\'s'}), (200, {}), "a pet is kept")
+    same(api.call("GET", "/pets/8"), (200, {"id": "8", "name": 'R"e\\x\'s'}), "the pet")
     same(api.call("PUT", "/pets/9", {"name": "Rex"}), (200, {}), "another pet is kept")
     status, pets = api.call("GET", "/pets")
     same((status, sorted(pet["id"] for pet in pets)), (200, ["8", "9"]), "all pets")

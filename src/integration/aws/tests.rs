@@ -27,10 +27,8 @@ const FUNCTION: &str = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/func
                         arn:aws:lambda:us-east-1:111111111111:function:hello:prod/invocations";
 
 fn keys(id: &str) -> Keys {
-    let secret = Secret {
-        secret_access_key: Zeroizing::new("secret".to_owned()),
-        session_token: None,
-    };
+    let secret =
+        Secret { secret_access_key: Zeroizing::new("secret".to_owned()), session_token: None };
     Keys { access_key_id: id.to_owned(), secret }
 }
 
@@ -198,9 +196,9 @@ async fn what_a_service_is_asked() {
             }
         }
         let expected = match uri.contains("pictures.s3") {
-            true => expected
-                .replace("POST /a", "POST /pictures/a")
-                .replace("host: pictures.", "host: "),
+            true => {
+                expected.replace("POST /a", "POST /pictures/a").replace("host: pictures.", "host: ")
+            }
             false => expected.to_owned(),
         };
         let (integrations, log) = before(config, &[OK]);
@@ -326,7 +324,8 @@ async fn invoked(answer: &'static str, method: &'static str) -> Result<String, I
 #[tokio::test(start_paused = true)]
 async fn what_a_function_answers() {
     assert_eq!(invoked(OK, "POST").await.unwrap(), "200 - {}");
-    let failed = "HTTP/1.1 200 OK\r\nx-amz-function-error: Unhandled\r\ncontent-length: 2\r\n\r\n{}";
+    let failed =
+        "HTTP/1.1 200 OK\r\nx-amz-function-error: Unhandled\r\ncontent-length: 2\r\n\r\n{}";
     assert_eq!(invoked(failed, "POST").await.unwrap(), "200 Unhandled {}");
     let err = invoked(OK, "GET").await.unwrap_err();
     assert!(matches!(err, IntegrationError::Configuration(_)), "{err}");
