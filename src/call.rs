@@ -61,6 +61,30 @@ fn sextet(character: u8) -> u32 {
     u32::from(value)
 }
 
+/// How a client spelled the names of its headers, where it had a choice: HTTP/1.1 keeps their case,
+/// HTTP/2 and HTTP/3 have none. An extension of the call's head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spelling(Bytes);
+
+impl Spelling {
+    /// The names in order, one a line.
+    pub fn new(names: Bytes) -> Self {
+        Self(names)
+    }
+
+    /// The names in order, one a line.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// A name as the client wrote it; the last spelling of several.
+    pub fn of(&self, name: &HeaderName) -> Option<&str> {
+        let mut lines = self.0.rsplit(|byte| *byte == b'\n');
+        let found = lines.find(|line| line.eq_ignore_ascii_case(name.as_str().as_bytes()))?;
+        std::str::from_utf8(found).ok()
+    }
+}
+
 /// Which way a call came in. Endpoint types are doors, not pipelines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Door {

@@ -7,6 +7,7 @@
 
 mod control;
 mod gateway;
+mod lambda;
 mod plane;
 mod template;
 mod tunnel;

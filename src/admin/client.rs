@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::admin::http::{PURGES_PATH, PurgeOutcome, PurgeRequest, STATUS_PATH};
 use crate::admin::status::ClusterStatus;
-use crate::auth::sigv4::Signer;
+use crate::net::aws::{Signer, Unsigned};
 use crate::net::clock::Timestamp;
 use crate::net::socket::{Network, Stream};
 
@@ -128,9 +128,14 @@ impl Client {
         let mut request = self.request(method, target, body.clone())?;
         if let Some((signer, now)) = signer {
             let (mut parts, full) = request.into_parts();
-            signer.sign(&mut parts, &body, now).map_err(|error| ClientError::Broken {
-                url: self.url.clone(),
-                reason: error.to_string(),
+            let unsigned = Unsigned {
+                method: &parts.method,
+                path: parts.uri.path(),
+                query: parts.uri.query().unwrap_or_default(),
+                body: &body,
+            };
+            signer.sign(unsigned, &mut parts.headers, now).map_err(|error| {
+                ClientError::Broken { url: self.url.clone(), reason: error.to_string() }
             })?;
             request = Request::from_parts(parts, full);
         }

@@ -4,56 +4,28 @@
 //! a caller cannot leave it out of the signature. The secret is asked for by access key id and
 //! never kept.
 //!
-//! AWS: IAM User Guide, "AWS Signature Version 4 for API requests", "Create a signed AWS API
-//! request"; "Troubleshoot Signature Version 4 signing".
+//! What both sides of a signature agree on is `net::aws`. AWS: IAM User Guide, "AWS Signature
+//! Version 4 for API requests", "Create a signed AWS API request"; "Troubleshoot Signature Version 4
+//! signing".
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::hmac;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::uri::Authority;
 use jiff::tz::TimeZone;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use zeroize::Zeroizing;
 
+use crate::net::aws::{
+    self, ALGORITHM, Canonical, PathRule, Scope, Secret, TERMINATOR, TIME_FORMAT, pairs, time_text,
+};
 use crate::net::clock::{Clock, Timestamp};
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-const TERMINATOR: &str = "aws4_request";
 /// How far a request's time may be from ours, minutes. IAM User Guide, "Signature Version 4".
 const SKEW_MINUTES: u64 = 5;
 /// Longest life of a presigned request, seconds: seven days. Same page, `X-Amz-Expires`.
 const EXPIRES_SECONDS_MAX: u64 = 604_800;
 /// Signed headers in one request; ours, our listeners take fewer headers than that.
 const SIGNED_HEADERS_MAX: usize = 128;
-/// Characters that stay as they are in a canonical request: RFC 3986's unreserved.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// The same in a path, whose slashes separate.
-const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
-const AMZ_TIME: &str = "%Y%m%dT%H%M%SZ";
-
-/// A secret as the verifier needs it.
-#[derive(Clone)]
-pub struct Secret {
-    pub secret_access_key: Zeroizing<String>,
-    /// Set for temporary credentials: the request must carry the same token.
-    pub session_token: Option<Zeroizing<String>>,
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Secret(…)")
-    }
-}
-
-/// What a signature must be scoped to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
-    pub aws_region: String,
-    /// Such as `apigateway`.
-    pub service: String,
-}
 
 /// Why a request is not proved to come from a key's owner. The texts are AWS's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,7 +82,8 @@ pub fn verify(
     let secret = secret_of(&presented.access_key_id).ok_or(Sigv4Error::UnknownKey)?;
     check_token(&presented, &secret)?;
     let canonical = canonical_request(parts, &presented, body)?;
-    let expected = signature(&secret.secret_access_key, &presented, &canonical);
+    let Presented { time, scope, .. } = &presented;
+    let expected = aws::signature(&secret.secret_access_key, time, scope, &canonical);
     verify_slices_are_equal(&expected, &presented.signature).map_err(|_| Sigv4Error::Mismatch)?;
     Ok(presented.access_key_id)
 }
@@ -242,7 +215,7 @@ fn assemble(
 fn amz_time(text: &str) -> String {
     match httpdate::parse_http_date(text) {
         Ok(time) => jiff::Timestamp::try_from(time)
-            .map(|time| time.to_zoned(TimeZone::UTC).strftime(AMZ_TIME).to_string())
+            .map(|time| time.to_zoned(TimeZone::UTC).strftime(TIME_FORMAT).to_string())
             .unwrap_or_else(|_| text.to_owned()),
         Err(_) => text.to_owned(),
     }
@@ -300,18 +273,18 @@ fn check_time(presented: &Presented, now: Timestamp) -> Result<(), Sigv4Error> {
     let skew = SKEW_MINUTES * 60;
     let expires_at = signed_at.saturating_add(presented.expires.unwrap_or(skew));
     if expires_at < now {
-        let now_text = text_of(now);
+        let now_text = time_text(now);
         return Err(Sigv4Error::Invalid(match presented.expires {
             Some(_) => format!(
                 "Signature expired: {} is now earlier than {now_text} ({} + {} sec.)",
-                text_of(expires_at),
+                time_text(expires_at),
                 presented.time,
                 presented.expires.unwrap_or_default()
             ),
             None => format!(
                 "Signature expired: {} is now earlier than {} ({now_text} - {SKEW_MINUTES} min.)",
                 presented.time,
-                text_of(now.saturating_sub(skew))
+                time_text(now.saturating_sub(skew))
             ),
         }));
     }
@@ -319,8 +292,8 @@ fn check_time(presented: &Presented, now: Timestamp) -> Result<(), Sigv4Error> {
         return Err(Sigv4Error::Invalid(format!(
             "Signature not yet current: {} is still later than {} ({} + {SKEW_MINUTES} min.)",
             presented.time,
-            text_of(now.saturating_add(skew)),
-            text_of(now)
+            time_text(now.saturating_add(skew)),
+            time_text(now)
         )));
     }
     Ok(())
@@ -338,128 +311,30 @@ fn check_token(presented: &Presented, secret: &Secret) -> Result<(), Sigv4Error>
 }
 
 fn seconds_of(time: &str) -> Option<u64> {
-    let time = jiff::civil::DateTime::strptime(AMZ_TIME, time).ok()?;
+    let time = jiff::civil::DateTime::strptime(TIME_FORMAT, time).ok()?;
     let time = time.to_zoned(TimeZone::UTC).ok()?;
     u64::try_from(time.timestamp().as_second()).ok()
 }
 
-fn text_of(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
-    let time = time.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    time.to_zoned(TimeZone::UTC).strftime(AMZ_TIME).to_string()
-}
-
-// ---- the canonical request
+// ---- the signature
 
 fn canonical_request(
     parts: &Parts,
     presented: &Presented,
     body: &[u8],
 ) -> Result<String, Sigv4Error> {
-    let mut text = String::with_capacity(512);
-    text.push_str(parts.method.as_str());
-    text.push('\n');
-    // Encoded once more than it was sent: every service but S3.
-    text.extend(utf8_percent_encode(&without_dots(parts.uri.path()), PATH));
-    text.push('\n');
-    text.push_str(&canonical_query(parts.uri.query().unwrap_or_default(), presented.is_query));
-    text.push('\n');
-    for name in &presented.signed_headers {
-        text.push_str(name);
-        text.push(':');
-        text.push_str(&header_value(parts, name)?);
-        text.push('\n');
-    }
-    text.push('\n');
-    text.push_str(&presented.signed_headers.join(";"));
-    text.push('\n');
-    text.push_str(&hex(digest(&SHA256, body).as_ref()));
-    Ok(text)
-}
-
-fn header_value(parts: &Parts, name: &str) -> Result<String, Sigv4Error> {
-    let mut values = Vec::new();
-    for value in parts.headers.get_all(name) {
-        let value = value.to_str().map_err(|_| Sigv4Error::Mismatch)?;
-        values.push(value.split_whitespace().collect::<Vec<_>>().join(" "));
-    }
-    if values.is_empty() {
-        // HTTP/2 and HTTP/3 have the host in the URI.
-        let authority = parts.uri.authority().filter(|_| name == "host");
-        return authority.map(|at| at.to_string()).ok_or(Sigv4Error::Mismatch);
-    }
-    Ok(values.join(","))
-}
-
-/// RFC 3986 section 5.2.4, and AWS's removal of doubled slashes.
-fn without_dots(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(kept.pop()),
-            segment => kept.push(segment),
-        }
-    }
-    let mut text = String::with_capacity(path.len() + 1);
-    text.push('/');
-    text.push_str(&kept.join("/"));
-    if path.len() > 1 && path.ends_with('/') && !kept.is_empty() {
-        text.push('/');
-    }
-    text
-}
-
-fn canonical_query(query: &str, presigned: bool) -> String {
-    let mut encoded: Vec<(String, String)> = pairs(query)
-        .into_iter()
-        .filter(|(name, _)| !(presigned && name == "X-Amz-Signature"))
-        .map(|(name, value)| (encode(&name), encode(&value)))
-        .collect();
-    encoded.sort();
-    let pairs: Vec<String> =
-        encoded.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-    pairs.join("&")
-}
-
-fn encode(text: &str) -> String {
-    utf8_percent_encode(text, UNRESERVED).to_string()
-}
-
-/// Names and values, decoded. A `+` is a plus: signers write a space as `%20`.
-fn pairs(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
-        })
-        .collect()
-}
-
-fn signature(secret: &str, presented: &Presented, canonical: &str) -> Vec<u8> {
-    let to_sign = format!(
-        "{ALGORITHM}\n{}\n{}\n{}",
-        presented.time,
-        presented.scope,
-        hex(digest(&SHA256, canonical.as_bytes()).as_ref())
-    );
-    let first = Zeroizing::new(format!("AWS4{secret}").into_bytes());
-    let mut key = Zeroizing::new(first.to_vec());
-    for part in presented.scope.split('/') {
-        key = Zeroizing::new(hmac_sha256(&key, part.as_bytes()));
-    }
-    hmac_sha256(&key, to_sign.as_bytes())
-}
-
-fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let canonical = Canonical {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        path_rule: PathRule::Normalised,
+        query: parts.uri.query().unwrap_or_default(),
+        is_presigned: presented.is_query,
+        headers: &parts.headers,
+        authority: parts.uri.authority().map(Authority::as_str),
+        signed_headers: &presented.signed_headers,
+        payload_hash: &aws::sha256_hex(body),
+    };
+    canonical.text().ok_or(Sigv4Error::Mismatch)
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -468,58 +343,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     }
     let digit = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
     (0..64).step_by(2).map(digit).collect()
-}
-
-// ---- signing, for our own clients
-
-/// A key pair to sign with.
-#[derive(Clone, Debug)]
-pub struct Signer {
-    pub access_key_id: String,
-    pub secret: Secret,
-    pub scope: Scope,
-}
-
-impl Signer {
-    /// Adds `x-amz-date`, the session token and `Authorization` to a request that carries its
-    /// `Host`. Every header that is there is signed.
-    pub fn sign(&self, parts: &mut Parts, body: &[u8], now: Timestamp) -> Result<(), Sigv4Error> {
-        let time = text_of(now.as_seconds());
-        let day: String = time.chars().take(8).collect();
-        let invalid = |_| Sigv4Error::Invalid("a header cannot be signed".to_owned());
-        parts.headers.insert("x-amz-date", time.parse().map_err(invalid)?);
-        if let Some(token) = &self.secret.session_token {
-            parts.headers.insert("x-amz-security-token", token.parse().map_err(invalid)?);
-        }
-        let mut signed: Vec<String> =
-            parts.headers.keys().map(|name| name.as_str().to_owned()).collect();
-        if !signed.iter().any(|name| name == "host") {
-            signed.push("host".to_owned());
-        }
-        signed.sort();
-        let Scope { aws_region, service } = &self.scope;
-        let presented = Presented {
-            access_key_id: self.access_key_id.clone(),
-            scope: format!("{day}/{aws_region}/{service}/{TERMINATOR}"),
-            signed_headers: signed,
-            signature: Vec::new(),
-            time,
-            expires: None,
-            session_token: None,
-            is_query: false,
-        };
-        let canonical = canonical_request(parts, &presented, body)?;
-        let signature = signature(&self.secret.secret_access_key, &presented, &canonical);
-        let header = format!(
-            "{ALGORITHM} Credential={}/{}, SignedHeaders={}, Signature={}",
-            presented.access_key_id,
-            presented.scope,
-            presented.signed_headers.join(";"),
-            hex(&signature)
-        );
-        parts.headers.insert(AUTHORIZATION, header.parse().map_err(invalid)?);
-        Ok(())
-    }
 }
 
 #[cfg(test)]

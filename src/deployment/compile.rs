@@ -385,8 +385,9 @@ fn cache_rules(
         Some(enabled) => enabled && (own || is_get),
         None => is_get,
     };
-    let wanted = wanted && !method.integration.is_streamed;
-    if !(deployment.stage.cache_enabled && wanted && settings.cache_ttl_seconds > 0) {
+    // AWS: "Stream the integration response": there is no cache for it.
+    let can = deployment.stage.cache_enabled && !method.integration.is_streamed;
+    if !(can && wanted && settings.cache_ttl_seconds > 0) {
         return Ok(None);
     }
     let namespace = method.integration.cache_namespace.as_deref();

@@ -330,7 +330,7 @@ impl Snapshot {
 /// Clients written for AWS may keep its host name and only connect elsewhere.
 const AWS_DOMAIN: &str = "amazonaws.com";
 /// Prefix of the form that needs no host name of its own: `/_api/{api}/{stage}/…`.
-const PATH_STYLE: &str = "/_api/";
+pub const PATH_STYLE: &str = "/_api/";
 
 struct Target<'c> {
     api: &'c str,

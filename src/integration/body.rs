@@ -132,3 +132,61 @@ impl HttpBody for LimitedBody {
         self.body.size_hint()
     }
 }
+
+pin_project! {
+    /// A streamed body: it may be long and take its time, but not pause for too long.
+    pub(super) struct PatientBody {
+        #[pin]
+        body: StreamedBody,
+        pause: Duration,
+        end: Instant,
+        // When the reader's patience is over.
+        #[pin]
+        timer: Sleep,
+        is_waiting: bool,
+    }
+}
+
+impl PatientBody {
+    /// `pause` is the longest wait for the next bytes, `end` the end of it all.
+    pub(super) fn new(body: StreamedBody, pause: Duration, end: Instant) -> Self {
+        Self { body, pause, end, timer: tokio::time::sleep_until(end), is_waiting: false }
+    }
+}
+
+impl HttpBody for PatientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut this = self.project();
+        match this.body.poll_frame(cx) {
+            Poll::Ready(frame) => {
+                *this.is_waiting = false;
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::aborted)))
+            }
+            Poll::Pending => {
+                if !*this.is_waiting {
+                    *this.is_waiting = true;
+                    let until = (*this.end).min(Instant::now() + *this.pause);
+                    this.timer.as_mut().reset(until);
+                }
+                match this.timer.poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(Some(Err(BodyError::TimedOut))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

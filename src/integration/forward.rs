@@ -112,20 +112,37 @@ impl Integrations {
                 (response, Some(held))
             }
         };
+        if backend.is_streamed {
+            let until = began + quotas::STREAMING_TIMEOUT_MAX;
+            return Ok(response.map(|body| match body {
+                ResponseBody::Empty => Body::Empty,
+                ResponseBody::Full(bytes) => Body::from(bytes),
+                ResponseBody::Stream(stream) => {
+                    holding(Body::stream(Streamed::new(stream, IDLE_MAX, until)), held)
+                }
+            }));
+        }
+        let limited = self.limited(response, deadline)?;
+        Ok(limited.map(|body| match body {
+            Body::Stream(_) => holding(body, held),
+            whole => whole,
+        }))
+    }
+
+    /// A backend's answer with an end to its length and its time.
+    pub(super) fn limited(
+        &self,
+        response: Response<ResponseBody>,
+        deadline: Instant,
+    ) -> Result<Response<Body>, IntegrationError> {
         let limit = self.config.response_bytes_max;
-        if !backend.is_streamed && response.body().size_hint().lower() > limit {
+        if response.body().size_hint().lower() > limit {
             return Err(IntegrationError::ResponseTooLarge { limit });
         }
         Ok(response.map(|body| match body {
             ResponseBody::Empty => Body::Empty,
             ResponseBody::Full(bytes) => Body::from(bytes),
-            ResponseBody::Stream(stream) if backend.is_streamed => {
-                let until = began + quotas::STREAMING_TIMEOUT_MAX;
-                holding(Body::stream(Streamed::new(stream, IDLE_MAX, until)), held)
-            }
-            ResponseBody::Stream(stream) => {
-                holding(Body::stream(LimitedBody::new(stream, limit, deadline)), held)
-            }
+            ResponseBody::Stream(stream) => Body::stream(LimitedBody::new(stream, limit, deadline)),
         }))
     }
 }

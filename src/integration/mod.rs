@@ -5,12 +5,15 @@
 //! its parameters; the answer is the backend's, with the header rules of its kind applied. Choosing
 //! an integration response from it (HTTP, MOCK) is `mapping`'s business again.
 //!
-//! Not here: templates, Lambda and AWS integrations; redirects are not followed.
-//! AWS: "HTTP integrations for REST APIs in API Gateway", "Mock integrations for REST APIs".
+//! Not here: templates, what a function is told of a call; redirects are not followed.
+//! AWS: "HTTP integrations for REST APIs in API Gateway", "Mock integrations for REST APIs", "AWS
+//! integrations for REST APIs in API Gateway".
 
+pub mod aws;
 mod body;
 mod endpoint;
 mod forward;
+mod functions;
 mod headers;
 pub mod lambda;
 pub mod link;
@@ -33,8 +36,14 @@ use crate::call::{Body, BodyError, IntegrationReport, MappedParameters, Reply};
 use crate::model::quotas;
 use crate::model::rest_api::{self, IntegrationKind};
 use crate::net::client::{HttpClient, Manner};
-use endpoint::Endpoint;
+use crate::net::clock::Clock;
+use aws::{Aws, AwsUri, Service};
+use endpoint::{Endpoint, with_stage_variables};
 use forward::Span;
+pub use functions::FunctionCall;
+use functions::FunctionTarget;
+use lambda::InvokeError;
+use lambda::endpoint::InvokeApi;
 use lambda::local::LocalFunctions;
 use link::Balancers;
 pub use way::Access;
@@ -74,6 +83,9 @@ pub enum IntegrationError {
     /// The client's body was too long, broke off or came too slowly.
     #[error("the request's body: {0}")]
     RequestBody(BodyError),
+    /// A function gave no answer.
+    #[error(transparent)]
+    Lambda(#[from] InvokeError),
 }
 
 /// An integration as a call uses it.
@@ -89,6 +101,9 @@ enum Kind {
     Nothing,
     Http(Backend),
     HttpProxy(Backend),
+    /// A function, with mappings or as a proxy.
+    Function(FunctionTarget),
+    Service(Result<Box<Service>, Arc<str>>),
 }
 
 #[derive(Debug)]
@@ -113,11 +128,7 @@ impl CompiledIntegration {
         stage_variables: &IndexMap<String, String>,
     ) -> Self {
         let backend = || Backend {
-            method: integration
-                .http_method
-                .as_deref()
-                .filter(|method| !method.eq_ignore_ascii_case("ANY"))
-                .and_then(|method| Method::from_bytes(method.as_bytes()).ok()),
+            method: method(integration),
             endpoint: Endpoint::compile(
                 &integration.uri,
                 stage_variables,
@@ -133,8 +144,9 @@ impl CompiledIntegration {
             IntegrationKind::Mock => Kind::Nothing,
             IntegrationKind::Http => Kind::Http(backend()),
             IntegrationKind::HttpProxy => Kind::HttpProxy(backend()),
-            // Refused by `deployment::definition` before it comes here.
-            IntegrationKind::Aws | IntegrationKind::AwsProxy => Kind::Nothing,
+            IntegrationKind::Aws | IntegrationKind::AwsProxy => {
+                aws(integration, api_id, stage_variables)
+            }
         };
         let timeout = Duration::from_millis(u64::from(integration.timeout_ms))
             .max(quotas::INTEGRATION_TIMEOUT_MIN);
@@ -151,12 +163,54 @@ impl CompiledIntegration {
         let (backend, outgoing) = match &self.kind {
             Kind::Http(backend) => (backend, forward::custom(backend, request, has_body)),
             Kind::HttpProxy(backend) => (backend, forward::proxy(backend, request)),
-            Kind::Nothing => return None,
+            Kind::Function(target) => return Some(target.preview(request)),
+            Kind::Service(Ok(service)) => return service.preview(request, has_body),
+            Kind::Nothing | Kind::Service(Err(_)) => return None,
         };
         let outgoing = outgoing.ok()?;
         let target = backend.endpoint.as_ref().ok()?.target(&request.mapped.path).ok()?;
         Some((format!("{target}{}", outgoing.path_and_query), outgoing.headers))
     }
+}
+
+/// A function where the URI invokes one, else a service of AWS's.
+fn aws(
+    integration: &rest_api::Integration,
+    api_id: &str,
+    stage_variables: &IndexMap<String, String>,
+) -> Kind {
+    let filled = |text: &str| with_stage_variables(text, stage_variables);
+    let method = method(integration);
+    let credentials = integration.credentials.as_deref().map(|role| Arc::from(filled(role)));
+    let api = header_value(api_id);
+    let user_agent = header_value(&format!("AmazonAPIGateway_{api_id}"));
+    let uri = match AwsUri::parse(&filled(&integration.uri)) {
+        Ok(uri) => uri,
+        Err(why) => return Kind::Service(Err(why)),
+    };
+    match uri.function() {
+        Some(function) => Kind::Function(FunctionTarget {
+            function,
+            aws_region: uri.aws_region,
+            is_post: method.is_none_or(|method| method == Method::POST),
+            credentials,
+            api_id: api,
+            user_agent,
+        }),
+        None => {
+            let service = Service::compile(uri, method, credentials, api, user_agent);
+            Kind::Service(service.map(Box::new))
+        }
+    }
+}
+
+/// The integration's own verb; `None` is the client's.
+fn method(integration: &rest_api::Integration) -> Option<Method> {
+    let method = integration.http_method.as_deref()?;
+    if method.eq_ignore_ascii_case("ANY") {
+        return None;
+    }
+    Method::from_bytes(method.as_bytes()).ok()
 }
 
 /// An API id is letters and digits; anything else is not sent.
@@ -193,17 +247,30 @@ pub struct Integrations {
     config: Config,
     client: HttpClient,
     balancers: Balancers,
+    /// Functions that this node runs itself.
     local: Option<LocalFunctions>,
+    /// `None`: a node that calls neither functions nor services of others.
+    aws: Option<Arc<(Aws, InvokeApi)>>,
 }
 
 impl Integrations {
     pub fn new(config: Config, client: HttpClient) -> Self {
-        Self { config, client, balancers: Balancers::default(), local: None }
+        Self { config, client, balancers: Balancers::default(), local: None, aws: None }
     }
 
     /// The same with what VPC links lead to.
     pub fn with_balancers(self, balancers: Balancers) -> Self {
         Self { balancers, ..self }
+    }
+
+    /// The same with functions and services of others.
+    ///
+    /// # Errors
+    /// What is wrong with an address.
+    pub fn with_aws(self, config: aws::Config, clock: Clock) -> Result<Self, Arc<str>> {
+        let invoke = InvokeApi::new(config.lambda.clone())?;
+        let aws = Aws::new(config, self.client.clone(), clock)?;
+        Ok(Self { aws: Some(Arc::new((aws, invoke))), ..self })
     }
 
     /// With functions that run here; others are asked of an endpoint.
@@ -220,8 +287,9 @@ impl Integrations {
     /// when the head has come is how long the body may keep its reader waiting in all; after that it
     /// ends with an error.
     ///
-    /// HTTP_PROXY: the reply is what the client gets. HTTP: status and headers are the
-    /// backend's (besides `X-Amzn-Trace-Id`) and go through `mapping::responses` next.
+    /// HTTP_PROXY: the reply is what the client gets. HTTP and AWS: status and headers are the
+    /// backend's (besides `X-Amzn-Trace-Id`) and go through `mapping::responses` next. A function
+    /// as a proxy is asked by [`Integrations::invoke`].
     /// Dropping the future or the reply's body cancels the backend call.
     pub async fn answer(
         &self,
@@ -246,6 +314,15 @@ impl Integrations {
             Kind::HttpProxy(backend) => {
                 let make = || forward::proxy(backend, request);
                 forward::http_proxy(self.ask(backend, request, &make, body, span).await?)
+            }
+            Kind::Function(function) => {
+                Box::pin(self.custom_function(function, request, body, began, deadline)).await?
+            }
+            Kind::Service(service) => {
+                let service = service
+                    .as_deref()
+                    .map_err(|why| IntegrationError::BadEndpoint(Arc::clone(why)))?;
+                Box::pin(self.ask_service(service, request, body, began, deadline)).await?
             }
         };
         let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

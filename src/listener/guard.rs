@@ -117,6 +117,10 @@ impl<S> Guard<S> {
             }
         }
         self.vitals.heads.store(self.scanner.heads(), Ordering::Relaxed);
+        let spellings = self.scanner.take_spellings();
+        if !spellings.is_empty() {
+            self.vitals.keep_spellings(spellings);
+        }
     }
 
     fn note_waiting(&self) {

@@ -10,6 +10,7 @@
 //! RFC 9112 sections 2.2 (line endings), 3 (request line), 3.2 (Host), 5 (fields), 6 (framing),
 //! 7.1 (chunks), 11.2 (request smuggling).
 
+use bytes::Bytes;
 use memchr::{memchr, memchr2};
 
 use crate::listener::Refused;
@@ -56,6 +57,10 @@ pub(super) struct Scanner {
     extension_bytes: usize,
     /// Heads completed, wrapping.
     heads: u32,
+    /// Names of the head being read whose spelling is worth keeping, one a line.
+    names: Vec<u8>,
+    /// Of heads completed since somebody took them: the head's number and its names.
+    spellings: Vec<(u32, Bytes)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +102,20 @@ struct Lines {
 
 impl Scanner {
     pub(super) fn new(limits: HeadLimits) -> Self {
-        Self { limits, state: State::Head, lines: Lines::default(), extension_bytes: 0, heads: 0 }
+        Self {
+            limits,
+            state: State::Head,
+            lines: Lines::default(),
+            extension_bytes: 0,
+            heads: 0,
+            names: Vec::new(),
+            spellings: Vec::new(),
+        }
+    }
+
+    /// How names were spelled in heads completed since the last time. Mostly there is nothing.
+    pub(super) fn take_spellings(&mut self) -> Vec<(u32, Bytes)> {
+        std::mem::take(&mut self.spellings)
     }
 
     /// Whether the next byte belongs to a body.
@@ -245,6 +263,10 @@ impl Scanner {
         if self.lines.field_bytes > self.limits.header_bytes {
             return Err(Refused::HeadersTooLarge { limit: self.limits.header_bytes });
         }
+        if self.state == State::Head && is_spelled(name) {
+            self.names.extend_from_slice(name);
+            self.names.push(b'\n');
+        }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
@@ -321,6 +343,10 @@ impl Scanner {
             return Err(Refused::BodyTooLarge { limit: self.limits.body_bytes });
         }
         self.heads = self.heads.wrapping_add(1);
+        if !self.names.is_empty() {
+            self.spellings.push((self.heads, Bytes::copy_from_slice(&self.names)));
+            self.names.clear();
+        }
         self.extension_bytes = 0;
         self.state = match lines.content_length {
             _ if lines.chunked => State::Chunk(Chunk::Size { value: 0, digits: 0 }),
@@ -442,6 +468,16 @@ static TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
 static TARGET: [bool; 256] = table(b"-._~!$&'()*+,;=:@/?%[]{}|\\^");
 /// RFC 3986 section 3.2.2: names, IPv4, bracketed IPv6, port.
 static AUTHORITY: [bool; 256] = table(b"-._~:[]%");
+
+/// Whether a name has capitals that somebody could miss. The names that nearly every client sends
+/// are left out, because nobody sees them as they were sent: they are written in one way to whoever
+/// is told of them, and a call from a plain client then costs nothing here.
+fn is_spelled(name: &[u8]) -> bool {
+    const USUAL: [&[u8]; 6] =
+        [b"host", b"accept", b"user-agent", b"connection", b"authorization", b"content-length"];
+    name.iter().any(u8::is_ascii_uppercase)
+        && !USUAL.iter().any(|usual| usual.eq_ignore_ascii_case(name))
+}
 
 #[cfg(test)]
 #[path = "head_tests.rs"]

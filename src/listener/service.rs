@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use crate::call::{Body, Connection};
+use crate::call::{Body, Connection, Spelling};
 use crate::listener::accept::Front;
 use crate::listener::body::{Bounded, Delivered, InFlight};
 use crate::listener::head::{FIELDS_MAX, REFUSED_METHOD, is_authority};
@@ -121,7 +121,10 @@ pub(super) fn http1<H: Handler>(
         close(&mut response);
         return Replying::now(response);
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if let Some(names) = session.vitals.spelling_of_next() {
+        parts.extensions.insert(Spelling::new(names));
+    }
     let limits = &session.front.config.limits;
     let mut chunked = false;
     let body = if body.is_end_stream() {

@@ -7,7 +7,7 @@
 //! Connections are also entered in a [`Roll`] per worker, so that a drain can reach the idle ones
 //! without each of them polling a cancellation token on every wake-up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -15,6 +15,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -34,6 +35,13 @@ pub(super) struct Vitals {
     pub(super) write_blocked: AtomicBool,
     /// Heads completed.
     pub(super) heads: AtomicU32,
+    /// Requests that hyper has handed over (HTTP/1.1).
+    served: AtomicU32,
+    /// Whether there are spellings.
+    is_spelled: AtomicBool,
+    /// Names of heads that hyper has not handed over yet, by the head's number. hyper takes no more
+    /// heads than its buffer holds.
+    spellings: Mutex<VecDeque<(u32, Bytes)>>,
     /// Grows with bytes that came.
     pub(super) received: AtomicU32,
     /// Grows with bytes or frames the client took.
@@ -73,6 +81,25 @@ pub(super) fn bump(counter: &AtomicU32) {
 impl Vitals {
     pub(super) fn set_reading(&self, reading: Reading) {
         self.reading.store(reading as u8, Ordering::Relaxed);
+    }
+
+    /// Keeps how names were spelled until their request is handed over.
+    pub(super) fn keep_spellings(&self, spellings: Vec<(u32, Bytes)>) {
+        self.is_spelled.store(true, Ordering::Relaxed);
+        self.spellings.lock().unwrap_or_else(PoisonError::into_inner).extend(spellings);
+    }
+
+    /// Counts a request that is handed over, and returns how its names were spelled.
+    pub(super) fn spelling_of_next(&self) -> Option<Bytes> {
+        bump(&self.served);
+        if !self.is_spelled.load(Ordering::Relaxed) {
+            return None;
+        }
+        let number = self.served.load(Ordering::Relaxed);
+        let mut spellings = self.spellings.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, names) = spellings.pop_front_if(|(of, _)| *of == number)?;
+        self.is_spelled.store(!spellings.is_empty(), Ordering::Relaxed);
+        Some(names)
     }
 
     /// Whether the newest call was answered at once and may be sent within this poll. Once a poll

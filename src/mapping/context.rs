@@ -275,7 +275,7 @@ impl<'a> CallContext<'a> {
         self.facts.stage_variables.get(name).map(String::as_str)
     }
 
-    fn identity(&self, name: &str) -> Option<Cow<'a, str>> {
+    pub(super) fn identity(&self, name: &str) -> Option<Cow<'a, str>> {
         match name {
             "sourceIp" => return Some(Cow::Owned(self.source_ip.to_string())),
             "userAgent" => {
@@ -422,7 +422,7 @@ fn text_nodes(texts: &IndexMap<String, String>) -> Vec<(Cow<'_, str>, Node<'_>)>
 }
 
 /// The time in the common log format, as in `09/Apr/2015:12:34:56 +0000`.
-fn request_time(at: Timestamp) -> Option<String> {
+pub(super) fn request_time(at: Timestamp) -> Option<String> {
     let second = i64::try_from(at.as_seconds()).ok()?;
     let time = jiff::Timestamp::from_second(second).ok()?.to_zoned(TimeZone::UTC);
     Some(time.strftime("%d/%b/%Y:%H:%M:%S %z").to_string())

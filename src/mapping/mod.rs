@@ -14,6 +14,8 @@ pub mod context;
 pub mod gateway_responses;
 pub mod java_regex;
 pub mod json_path;
+pub mod lambda_event;
+pub mod lambda_reply;
 pub mod mock;
 pub mod parameters;
 pub mod request;

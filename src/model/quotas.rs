@@ -51,6 +51,15 @@ pub const AUTHORIZER_TTL_MAX_SECONDS: i64 = 3_600;
 pub const AUTHORIZER_TTL_DEFAULT_SECONDS: i64 = 300;
 /// Integration timeout of an answer that is streamed ("Stream the integration response").
 pub const STREAMING_TIMEOUT_MAX: Duration = Duration::from_secs(15 * 60);
+/// How long a streamed answer may pause on regional and private endpoints, and on edge-optimized
+/// ones ("Stream the integration response").
+pub const STREAMING_IDLE_REGIONAL: Duration = Duration::from_secs(5 * 60);
+pub const STREAMING_IDLE_EDGE: Duration = Duration::from_secs(30);
+/// JSON metadata at the beginning of a streamed answer of a Lambda function, bytes (same page).
+pub const STREAMING_METADATA_BYTES_MAX: usize = 16 * 1024;
+/// Payload of a synchronous invocation and of its answer, bytes (Lambda Developer Guide, "Lambda
+/// quotas": 6 MB; the service's error message names this number).
+pub const LAMBDA_PAYLOAD_BYTES_MAX: u64 = 6_291_556;
 /// Tags per resource; length of a key; length of a value ("Tagging your API Gateway resources").
 pub const TAGS_MAX: usize = 50;
 pub const TAG_KEY_MAX: usize = 128;

@@ -94,6 +94,7 @@ pub struct RegionConfig {
     pub backends: BackendsConfig,
     /// What VPC links lead to; ARNs are unique.
     pub balancers: Vec<BalancerConfig>,
+    pub aws: AwsConfig,
     pub functions: FunctionsConfig,
     pub store: StoreConfig,
     /// The admin listener asks nobody who they are: for tests on loopback.
@@ -292,6 +293,81 @@ pub struct BalancerConfig {
     pub outliers: link::OutlierConfig,
     /// PEM files.
     pub tls_roots: Vec<PathBuf>,
+}
+
+/// What stands behind AWS integrations, and whose keys sign for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsConfig {
+    pub lambda: LambdaConfig,
+    pub services: Vec<ServiceConfig>,
+    pub credentials: Vec<CredentialsConfig>,
+    /// Where roles without credentials of their own are assumed.
+    pub sts: Option<StsConfig>,
+}
+
+/// Where functions are invoked that the region does not run itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LambdaConfig {
+    /// An address that speaks Lambda's Invoke API; `None` is AWS where there are keys, else nowhere.
+    pub endpoint: Option<String>,
+    /// Functions with an address of their own.
+    pub functions: Vec<FunctionEndpoint>,
+    /// `None`: requests are not signed unless the integration names a role.
+    pub keys: Option<KeysConfig>,
+    /// `None`: the one in the integration's URI.
+    pub aws_region: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionEndpoint {
+    pub name: String,
+    pub endpoint: String,
+}
+
+/// A service that lives somewhere else than at AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// As integration URIs have it: `dynamodb`, or with its subdomain, `data-ats.iot`.
+    pub name: String,
+    pub endpoint: String,
+    /// Its name in signatures, where that is another.
+    pub signing_name: Option<String>,
+}
+
+/// Whose keys sign for a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialsConfig {
+    /// The role's ARN; `*` is every role without credentials of its own.
+    pub role: String,
+    pub keys: KeysConfig,
+}
+
+/// A key pair whose secrets stand in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysConfig {
+    pub access_key_id: String,
+    pub secret_key_file: PathBuf,
+    pub session_token_file: Option<PathBuf>,
+}
+
+/// A Security Token Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StsConfig {
+    /// `None` is AWS.
+    pub endpoint: Option<String>,
+    /// `None` is the cluster's.
+    pub aws_region: Option<String>,
+    pub keys: KeysConfig,
+}
+
+impl AwsConfig {
+    /// The files with secrets.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let stored = self.credentials.iter().map(|credentials| &credentials.keys);
+        let sts = self.sts.iter().map(|sts| &sts.keys);
+        let keys = self.lambda.keys.iter().chain(stored).chain(sts);
+        keys.flat_map(|keys| std::iter::once(&keys.secret_key_file).chain(&keys.session_token_file))
+    }
 }
 
 /// Functions that the region runs itself.

@@ -260,12 +260,14 @@ fn each_thing_not_built_is_refused_at_its_place() {
         (integration(r#""responseTransferMode": "STREAM""#), "responseTransferMode:"),
         (integration(r#""passthroughBehavior": "ever""#), "passthroughBehavior:"),
         (
-            small(r#""type": "http""#, r#""type": "aws_proxy""#).replace("http://b/a", LAMBDA),
-            "x-amazon-apigateway-integration.type:",
+            small(r#""type": "http""#, r#""type": "aws", "credentials": "arn:aws:iam::*:user/*""#)
+                .replace("http://b/a", LAMBDA),
+            "x-amazon-apigateway-integration.credentials:",
         ),
         (
-            small(r#""type": "http""#, r#""type": "AWS""#).replace("http://b/a", LAMBDA),
-            "x-amazon-apigateway-integration.type:",
+            small(r#""type": "http""#, r#""type": "aws_proxy""#)
+                .replace("http://b/a", "arn:aws:apigateway:us-east-1:firehose:action/PutRecord"),
+            "x-amazon-apigateway-integration.uri:",
         ),
     ] {
         refused(&text, &[place]);
@@ -513,7 +515,7 @@ fn problems_name_line_and_column() {
         "openapi: 3.0.1\ninfo:\n  title: t\npaths:\n  /a:\n    get:\n      x-amazon-apigateway-integration:\n        type: aws\n        uri: x\n",
     );
     assert!(
-        problems[0].starts_with("8:9: paths./a.get.x-amazon-apigateway-integration.type: "),
+        problems[0].starts_with("9:9: paths./a.get.x-amazon-apigateway-integration.uri: "),
         "{problems:?}"
     );
     let problems = bad(&small(r#""type": "http""#, r#""type": "aws""#));
@@ -527,15 +529,9 @@ fn all_problems_are_reported_together() {
         .replace("title: petstore", "titel: petstore");
     let problems = bad(&text);
     let about = |end: &str| problems.iter().filter(|problem| problem.contains(end)).count();
-    // What AWS would refuse, and what cannot be served.
     assert_eq!(about("info: `title` is missing"), 1, "{problems:#?}");
     assert_eq!(about("uri: Invalid ARN specified in the request"), 4, "{problems:#?}");
-    assert_eq!(
-        about("type: an integration of type AWS_PROXY is not built yet"),
-        4,
-        "{problems:#?}"
-    );
-    assert_eq!(problems.len(), 9, "{problems:#?}");
+    assert_eq!(problems.len(), 5, "{problems:#?}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod operator;
 pub mod petstore;
 pub mod publisher;
 mod region;
+mod services;
 mod shutdown;
 mod switchboard;
 pub mod test_invoke;
@@ -83,6 +84,9 @@ pub enum StartError {
     Roots { path: PathBuf, cause: String },
     #[error("the pet store's backend: {0}")]
     PetStore(std::io::Error),
+    /// A secret's file, or an address.
+    #[error("functions and services: {0}")]
+    Services(String),
 }
 
 impl StartError {
@@ -94,6 +98,7 @@ impl StartError {
                 | StartError::Deployment(_)
                 | StartError::Function(_)
                 | StartError::Roots { .. }
+                | StartError::Services(_)
         )
     }
 }

@@ -28,7 +28,7 @@ use crate::node::control::{self, Control, Publisher};
 use crate::node::documents::Imported;
 use crate::node::foundation::{Filled, Foundation, named};
 use crate::node::identity::Identity;
-use crate::node::{Environment, Node, StartError, documents, gauges, operator, petstore};
+use crate::node::{Environment, Node, StartError, documents, gauges, operator, petstore, services};
 use crate::pipeline::door::{self, Clients, Forwarded};
 use crate::pipeline::{Gateway, Origin};
 use crate::store::StoreError;
@@ -81,6 +81,7 @@ async fn fill(
         tunnel,
         backends,
         balancers,
+        aws,
         functions,
         store: _,
         open_admin,
@@ -107,6 +108,10 @@ async fn fill(
     let local = local_functions(functions, &foundation)?;
     let integrations = Integrations::new(integration::Config::default(), client);
     let integrations = integrations.with_balancers(balancers).with_local(local);
+    let aws = services::config(aws, &foundation.common.cluster.aws_region)?;
+    let integrations = integrations
+        .with_aws(aws, foundation.environment.clock.clone())
+        .map_err(|why| StartError::Services(why.to_string()))?;
     let deployments_of_node = Arc::new(foundation.deployments());
     let gateway = foundation.gateway(deployments_of_node, Origin::Integration(integrations));
     let purge_head = foundation.purges.newest_seq().to_string();

@@ -16,16 +16,19 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::call::{Body, BodyError, Call, IntegrationReport, MappedParameters, Reply};
-use crate::deployment::snapshot::{self, CustomFlow, Flow, LambdaProxyFlow, Resolved};
+use crate::deployment::snapshot::{self, CustomFlow, Flow, Resolved};
+use crate::integration::lambda::InvokeError;
 use crate::integration::{Forwarded, IntegrationError, IntegrationRequest, Integrations, trace};
 use crate::mapping::compression::{DecodeError, decode_request};
 use crate::mapping::context::{CallContext, PathParameters, RouteFacts};
+use crate::mapping::lambda_reply::ReplyError;
 use crate::mapping::parameters::RequestMapping;
 use crate::mapping::template::Overrides;
 use crate::mapping::{MappingError, mock};
 use crate::model::quotas;
 use crate::model::rest_api::IntegrationKind;
 use crate::pipeline::execution_log::ExecutionLog;
+use crate::pipeline::lambda_proxy::lambda_proxy;
 use crate::pipeline::record::protocol;
 use crate::pipeline::refusal::Refusal;
 
@@ -71,10 +74,11 @@ pub async fn integrate(
 
 /// Why a call has no answer of its integration's.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Request(DecodeError),
     Mapping(MappingError),
     Integration(IntegrationError),
+    Function(ReplyError),
 }
 
 impl Failure {
@@ -94,8 +98,13 @@ impl Failure {
                 IntegrationError::Network(_) => {
                     "Execution failed due to a network error communicating with endpoint".to_owned()
                 }
+                IntegrationError::Lambda(InvokeError::NotPermitted(_)) => {
+                    configuration(&"Invalid permissions on Lambda function")
+                }
                 _ => configuration(err),
             },
+            Failure::Function(ReplyError::Failed(_)) => configuration(&ReplyError::Malformed),
+            Failure::Function(err) => configuration(err),
         }
     }
 }
@@ -106,6 +115,7 @@ impl From<Failure> for Refusal {
             Failure::Request(err) => err.into(),
             Failure::Mapping(err) => err.into(),
             Failure::Integration(err) => err.into(),
+            Failure::Function(err) => err.into(),
         }
     }
 }
@@ -276,21 +286,8 @@ async fn respond(
     Ok(reply)
 }
 
-/// A function that gets the whole call and says the whole answer. Mappings have no effect on it,
-/// but a header that may not be set fails the call all the same (recorded).
-async fn lambda_proxy(
-    passage: Passage<'_>,
-    flow: &LambdaProxyFlow,
-    _body: Body,
-    _log: &mut ExecutionLog,
-) -> Result<Reply, Failure> {
-    let Passage { call, resolved, .. } = passage;
-    flow.mapping.apply(&context(call, resolved), "")?;
-    Err(IntegrationError::Configuration("functions as proxies are not built yet".into()).into())
-}
-
 impl<'c> Passage<'c> {
-    fn request(&self, mapped: MappedParameters) -> IntegrationRequest<'c> {
+    pub(super) fn request(&self, mapped: MappedParameters) -> IntegrationRequest<'c> {
         let Call { head, connection, received_at, .. } = self.call;
         IntegrationRequest {
             method: &head.method,
@@ -326,7 +323,7 @@ pub fn context_of<'c>(call: &'c Call, facts: RouteFacts<'c>) -> CallContext<'c> 
         extended_request_id: call.extended_id.as_str(),
         aws_endpoint_request_id: None,
         source_ip: call.connection.peer.ip(),
-        path: context_path(head.uri.path()),
+        path: context_path(call, facts.api_id),
         protocol: protocol(head.version),
         domain_name: snapshot::host(call),
         received_at: call.received_at,
@@ -335,8 +332,15 @@ pub fn context_of<'c>(call: &'c Call, facts: RouteFacts<'c>) -> CallContext<'c> 
     }
 }
 
-/// Recorded: slashes before the stage collapse.
-fn context_path(path: &str) -> &str {
+/// Recorded: slashes before the stage collapse. What names the API in a path-style address is ours
+/// and no part of it.
+fn context_path<'c>(call: &'c Call, api: &str) -> &'c str {
+    let path = call.head.uri.path();
+    let path = path
+        .strip_prefix(snapshot::PATH_STYLE)
+        .and_then(|rest| rest.strip_prefix(api))
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(path);
     let first = path.len() - path.trim_start_matches('/').len();
     path.get(first.saturating_sub(1)..).unwrap_or(path)
 }
@@ -354,7 +358,7 @@ fn error_message(body: &[u8]) -> Option<String> {
     }
 }
 
-async fn whole_request(body: Body) -> Result<Bytes, Failure> {
+pub(super) async fn whole_request(body: Body) -> Result<Bytes, Failure> {
     let limit = quotas::BODY_BYTES_MAX;
     let collected = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
     match collected.await {

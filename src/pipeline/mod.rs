@@ -33,6 +33,7 @@ pub mod door;
 pub mod execution_log;
 mod fill;
 pub mod integrate;
+mod lambda_proxy;
 pub mod origin;
 pub mod record;
 pub mod refusal;

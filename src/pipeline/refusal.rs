@@ -19,10 +19,12 @@ use http::{HeaderMap, StatusCode};
 use crate::call::{Body, BodyError, Call, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, ResolveError};
 use crate::integration::IntegrationError;
+use crate::integration::lambda::InvokeError;
 use crate::limits::LimitsError;
 use crate::listener::Refused;
 use crate::mapping::MappingError;
 use crate::mapping::compression::DecodeError;
+use crate::mapping::lambda_reply::ReplyError;
 use crate::tunnel::{ResetReason, TunnelError};
 
 /// AWS's gateway response types, and what of ours stands beside them.
@@ -359,8 +361,35 @@ impl From<IntegrationError> for Refusal {
             | IntegrationError::Configuration(_)
             | IntegrationError::ResponseTooLarge { .. } => Type::ApiConfigurationError,
             IntegrationError::RequestBody(body) => request_body(body),
+            IntegrationError::Lambda(err) => of_function(err),
         };
         Refusal::because(kind, err)
+    }
+}
+
+impl From<ReplyError> for Refusal {
+    fn from(err: ReplyError) -> Self {
+        let kind = match &err {
+            ReplyError::Malformed | ReplyError::Failed(_) => Type::BadIntegrationResponse,
+            ReplyError::NotBase64 | ReplyError::BadStream(_) => Type::ApiConfigurationError,
+            ReplyError::Body(BodyError::TimedOut) => Type::IntegrationTimeout,
+            ReplyError::Body(BodyError::Aborted(_)) => Type::IntegrationFailure,
+            ReplyError::Body(BodyError::TooLarge { .. }) => Type::BadIntegrationResponse,
+        };
+        Refusal::because(kind, err)
+    }
+}
+
+/// A function that gave no answer (rest-data-plane 3.4).
+fn of_function(err: &InvokeError) -> Type {
+    match err {
+        InvokeError::NotFound(_) | InvokeError::Service { .. } => Type::BadIntegrationResponse,
+        InvokeError::NotPermitted(_) | InvokeError::Throttled(_) | InvokeError::Nowhere(_) => {
+            Type::ApiConfigurationError
+        }
+        InvokeError::PayloadTooLarge { .. } => Type::RequestTooLarge,
+        InvokeError::TimedOut => Type::IntegrationTimeout,
+        InvokeError::Network(_) => Type::IntegrationFailure,
     }
 }
 

@@ -14,6 +14,7 @@ mod balancers;
 mod functions;
 mod nodes;
 mod ports;
+mod services;
 mod shared;
 mod store;
 mod syntax;
@@ -175,7 +176,9 @@ pub fn check(path: &Path, mut warn: impl FnMut(&str, &str)) -> Result<(), Proble
     let pems =
         common.certificates.iter().flat_map(|certificate| [&certificate.cert, &certificate.key]);
     let balancers = topology.region.balancers.iter().flat_map(|balancer| &balancer.tls_roots);
-    for pem in pems.chain(&topology.region.backends.roots).chain(balancers) {
+    let secrets = topology.region.aws.files();
+    let roots = topology.region.backends.roots.iter().chain(balancers);
+    for pem in pems.chain(roots).chain(secrets) {
         if let Err(err) = File::open(pem) {
             let file = pem.display().to_string();
             problems.found.push(Problem::of_file(&file, format!("cannot be read: {err}")));

@@ -11,12 +11,14 @@ use crate::model::document::{At, Section, Value};
 use crate::model::ids::NodeName;
 use crate::model::rest_api::EndpointType;
 use crate::node::config::{
-    AdminConfig, ApiConfig, BackendsConfig, BalancerConfig, CacheConfig, CertificateConfig,
-    ClusterConfig, CommonConfig, EdgeConfig, FunctionsConfig, GossipConfig, LimitsConfig,
-    LogConfig, RegionConfig, TimeoutsConfig,
+    AdminConfig, ApiConfig, AwsConfig, BackendsConfig, BalancerConfig, CacheConfig,
+    CertificateConfig, ClusterConfig, CommonConfig, EdgeConfig, FunctionsConfig, GossipConfig,
+    LimitsConfig, LogConfig, RegionConfig, TimeoutsConfig,
 };
 use crate::topology::store::{self, Store};
-use crate::topology::{Overrides, Topology, apis, balancers, functions, ports, shared, units};
+use crate::topology::{
+    Overrides, Topology, apis, balancers, functions, ports, services, shared, units,
+};
 
 /// Nodes of one cluster: gossip's digests of more would no longer be small.
 const EDGES_MAX: usize = 500;
@@ -95,6 +97,7 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
         log: shared::log(root.take("log")),
     };
     let backends = shared::backends(root.take("backends"), folder);
+    let aws = services::read(root, folder);
     let functions = functions::read(root.take("function"), root.take("runtimes"), folder);
     let apis_at = root.take("api");
     let apis = apis::read(apis_at.clone(), folder, !edges.is_empty());
@@ -105,6 +108,7 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
     ports::check(&region, &edges);
     unique_names(&region, &edges);
     let mut topology = assemble(region, edges, common, backends, apis, overrides);
+    topology.region.aws = aws;
     topology.region.functions = functions;
     if let Some(at) = apis_at {
         reachable(&at, &topology);
@@ -364,6 +368,7 @@ fn assemble(
         tunnel: region.tunnel,
         backends,
         balancers: region.balancers,
+        aws: AwsConfig::default(),
         functions: FunctionsConfig::default(),
         apis,
     };

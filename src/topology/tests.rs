@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::ids::{ApiId, NodeName};
 use crate::model::rest_api::EndpointType;
-use crate::node::config::StoreConfig;
+use crate::node::config::{AwsConfig, StoreConfig};
 use crate::store::control::{DatabaseConfig, KeySource};
 
-const SHIPPED: [&str; 4] = ["one-box", "three-pops", "regional-only", "private"];
+const SHIPPED: [&str; 5] = ["one-box", "three-pops", "regional-only", "private", "dynamodb-table"];
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("topology").join(format!("{name}.toml"))
@@ -147,6 +147,43 @@ fn defaults_are_the_documented_ones() {
     let alone = good("[region]\n");
     assert_eq!(alone.region.tunnel, None);
     assert!(alone.region.common.gossip.seeds.is_empty());
+}
+
+#[test]
+fn functions_and_services_of_others_are_named_with_their_keys() {
+    let aws = |text: &str| good(&format!("[region]\n{text}")).region.aws;
+    assert_eq!(aws(""), AwsConfig::default());
+    let read = aws("[lambda]\nendpoint = \"http://127.0.0.1:9701\"\naccess_key_id = \"AKIA1\"\n\
+         secret_key_file = \"l.secret\"\nregion = \"eu-west-1\"\n\
+         [[lambda.function]]\nname = \"orders\"\nendpoint = \"https://orders.test\"\n\
+         [[service]]\nname = \"dynamodb\"\nendpoint = \"http://127.0.0.1:8000\"\n\
+         [[service]]\nname = \"data-ats.iot\"\nendpoint = \"http://iot.test\"\n\
+         signing_name = \"iotdata\"\n\
+         [[credentials]]\nrole = \"arn:aws:iam::1:role/x\"\naccess_key_id = \"AKIA2\"\n\
+         secret_key_file = \"r.secret\"\nsession_token_file = \"/r.token\"\n\
+         [sts]\naccess_key_id = \"AKIA3\"\nsecret_key_file = \"s.secret\"\n");
+    assert_eq!(read.lambda.endpoint.as_deref(), Some("http://127.0.0.1:9701"));
+    assert_eq!(read.lambda.functions[0].endpoint, "https://orders.test");
+    assert_eq!(read.services[1].signing_name.as_deref(), Some("iotdata"));
+    assert_eq!(read.credentials[0].role, "arn:aws:iam::1:role/x");
+    let files: Vec<&str> = read.files().map(|file| file.to_str().unwrap()).collect();
+    let expected = ["/etc/gate/l.secret", "/etc/gate/r.secret", "/r.token", "/etc/gate/s.secret"];
+    assert_eq!(files, expected);
+    let twice = "[[service]]\nname = \"sqs\"\nendpoint = \"http://a\"\n".repeat(2);
+    for (text, says) in [
+        ("[lambda]\nendpoint = \"127.0.0.1:9701\"", "it has no scheme"),
+        ("[lambda]\naccess_key_id = \"AKIA1\"", "go together"),
+        ("[lambda]\nendpiont = \"http://a\"", "did you mean `endpoint`?"),
+        ("[[service]]\nname = \"sqs\"", "`endpoint` is missing"),
+        (
+            "[[credentials]]\nrole = \"admin\"\naccess_key_id = \"A\"\nsecret_key_file = \"f\"",
+            "`admin` is no role",
+        ),
+        (twice.as_str(), "has an endpoint already"),
+    ] {
+        let problems = bad(&format!("[region]\n{text}\n"));
+        assert!(problems.iter().any(|problem| problem.contains(says)), "{says}: {problems:#?}");
+    }
 }
 
 #[test]

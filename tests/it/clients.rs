@@ -171,12 +171,14 @@ fn start(tasks: &Tasks) -> SocketAddr {
 /// The folder with the clients; `None` when they cannot be had. Made once for all tests.
 pub(crate) fn clients() -> Option<String> {
     static FOLDER: OnceLock<Option<String>> = OnceLock::new();
-    FOLDER.get_or_init(install).clone()
+    FOLDER.get_or_init(|| installed(None)).clone()
 }
 
-fn install() -> Option<String> {
+/// The folder with what a file of requirements names, by itself whole.
+pub(crate) fn installed(requirements: Option<&Path>) -> Option<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/needs");
-    let output = Command::new(script).arg(env!("CARGO_TARGET_TMPDIR")).output().unwrap();
+    let mut command = Command::new(script);
+    let output = command.arg(env!("CARGO_TARGET_TMPDIR")).args(requirements).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(SKIPPED) {
         // Not `eprintln!`, which is shown only when a test fails.

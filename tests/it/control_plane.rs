@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
-use crate::clients::clients;
+use crate::clients::{clients, installed};
 use crate::private_backends::{free, nginx};
 use crate::process::{Running, port_base, program, run};
 use crate::world::certs::TestCa;
@@ -48,10 +48,29 @@ name = "region"
 aws_region = "us-east-1"
 account_id = "000000000000"
 listeners = { public = "127.0.0.1:8440", admin = "127.0.0.1:4700", tunnel = "off", gossip = "127.0.0.1:4702" }
+[lambda]
+endpoint = "http://LAMBDA"
+"#;
+/// Services of AWS's, which moto plays, and what signs for them; the names are put in.
+const SERVICES: &str = r#"
+[cluster]
+name = "services"
+[region]
+name = "region"
+aws_region = "us-east-1"
+account_id = "123456789012"
+listeners = { public = "127.0.0.1:8440", admin = "127.0.0.1:4700", tunnel = "off", gossip = "127.0.0.1:4702" }
+[lambda]
+endpoint = "http://LAMBDA"
+[[credentials]]
+role = "*"
+access_key_id = "test"
+secret_key_file = "key.secret"
 "#;
 /// Ports of a base that no node of [`RECORDED`] takes.
 const BACKEND_PORT: u16 = 30;
 const LAMBDA_PORT: u16 = 31;
+const SERVICES_PORT: u16 = 32;
 /// How a case begins to fail whose data plane is not there yet.
 const NOT_BUILT: &str = "not built yet";
 
@@ -75,8 +94,12 @@ impl Up {
     fn start(topology: &str, more: &[&str]) -> Option<Self> {
         let clients = clients()?;
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("t.toml"), topology).unwrap();
         let base = port_base();
+        let lambda = format!("127.0.0.1:{}", base + LAMBDA_PORT);
+        let services = format!("127.0.0.1:{}", base + SERVICES_PORT);
+        let topology = topology.replace("LAMBDA", &lambda).replace("SERVICES", &services);
+        fs::write(folder.path().join("t.toml"), topology).unwrap();
+        fs::write(folder.path().join("key.secret"), "test\n").unwrap();
         let running = up(folder.path(), base, more);
         let out = running.out();
         let said = |name: &str| {
@@ -142,6 +165,14 @@ impl Up {
         assert!(ended.status.success(), "{name}: {}\n{out}{err}\n{log}", ended.status);
         assert!(out.contains("ok "), "{name} did something: {out}");
         no_errors(&log);
+    }
+
+    #[track_caller]
+    fn streams(&self, public: u16, region: &str, endpoint_type: &str) {
+        let (public, lambda) = (public.to_string(), (self.base + LAMBDA_PORT).to_string());
+        let ports = ["--public", &public, "--lambda", &lambda];
+        let api = ["--region", region, "--type", endpoint_type];
+        self.passes("lambda_stream.py", &[ports, api].concat());
     }
 
     /// What is acknowledged is there.
@@ -370,6 +401,71 @@ fn recorded_cases() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().skip(1);
     let mut found = beside.map(|folder| folder.join("shared/conformance"));
     found.find(|folder| folder.join("run_cases.py").is_file())
+}
+
+/// DynamoDB, SQS, SNS, Kinesis, S3, SSM, Step Functions and EventBridge, as moto has them.
+#[test]
+fn services_answer_as_integrations() {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let requirements = requirements.join("tests/clients/services/requirements.txt");
+    let Some(moto) = installed(Some(&requirements)) else { return };
+    let mut topology = SERVICES.to_owned();
+    for name in ["dynamodb", "sqs", "sns", "kinesis", "s3", "ssm", "states", "events"] {
+        let endpoint = "http://SERVICES";
+        topology.push_str(&format!("[[service]]\nname = \"{name}\"\nendpoint = \"{endpoint}\"\n"));
+    }
+    let Some(up) = Up::start(&topology, &["--open-admin"]) else { return };
+    let (public, services) = (up.base + 3, up.base + SERVICES_PORT);
+    let (public, services) = (public.to_string(), services.to_string());
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/topology/dynamodb-table.yaml");
+    let ports = ["--public", &public, "--services", &services];
+    up.passes("aws_services.py", &[&ports[..], &["--moto", &moto, "--example", example]].concat());
+}
+
+/// The code blocks of a section of `topology/INTEGRATIONS.md`, in one language.
+fn examples(section: &str, language: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("topology/INTEGRATIONS.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once(&format!("\n## {section}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let begins = format!("```{language}\n");
+    let blocks = section.split(&begins).skip(1);
+    blocks.map(|block| block.split("\n```").next().unwrap().to_owned() + "\n").collect()
+}
+
+#[test]
+fn the_pages_examples_of_functions_and_services_run() {
+    let documents = tempfile::tempdir().unwrap();
+    let mut topology = SERVICES.split("[lambda]").next().unwrap().to_owned();
+    for (id, section) in [("functions1", "Lambda"), ("services01", "AWS services")] {
+        let document = documents.path().join(format!("{id}.yaml"));
+        fs::write(&document, examples(section, "yaml")).unwrap();
+        topology.push_str(&examples(section, "toml"));
+        let document = document.display();
+        topology.push_str(&format!("[[api]]\ndocument = \"{document}\"\nid = \"{id}\"\n"));
+    }
+    let topology = topology.replace("pets.secret", "key.secret");
+    let topology = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:8000"]
+        .iter()
+        .fold(topology, |topology, address| topology.replace(address, "LAMBDA"));
+    let Some(up) = Up::start(&topology, &[]) else { return };
+    let (public, behind) = ((up.base + 3).to_string(), (up.base + LAMBDA_PORT).to_string());
+    up.passes("integrations_page.py", &["--public", &public, "--behind", &behind]);
+}
+
+/// Streamed answers of a function: the client has each chunk before the next one is made.
+#[test]
+fn a_functions_answer_streams() {
+    let Some(up) = Up::start(RECORDED, &["--open-admin"]) else { return };
+    up.streams(up.base + 3, "us-east-1", "REGIONAL");
+}
+
+/// The same over an edge and the tunnel.
+#[test]
+fn a_functions_answer_streams_through_an_edge() {
+    let topology = format!("{TOPOLOGY}[lambda]\nendpoint = \"http://LAMBDA\"\n");
+    let Some(up) = Up::start(&topology, &[]) else { return };
+    up.streams(up.base + 10, REGION, "EDGE");
 }
 
 #[test]

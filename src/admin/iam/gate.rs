@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::operation::Site;
-use crate::auth::sigv4::{self, Scope, Secret, Sigv4Error};
+use crate::auth::sigv4::{self, Sigv4Error};
 use crate::model::policy::{self, Ask, Decision, Policy};
+use crate::net::aws::{Scope, Secret};
 use crate::net::clock::Clock;
 use crate::store::control::{Kind, State};
 

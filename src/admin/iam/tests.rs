@@ -7,7 +7,7 @@ use crate::admin::iam::gate::{Gate, Wish};
 use crate::admin::iam::sts;
 use crate::admin::iam::users::{self, IamError, NewKey};
 use crate::admin::protocol::operation::Site;
-use crate::auth::sigv4::{Scope, Secret, Signer};
+use crate::net::aws::{Scope, Secret, Signer, Unsigned};
 use crate::net::clock::Clock;
 use crate::store::control::{State, Txn};
 
@@ -49,7 +49,10 @@ fn signed(key: &NewKey, method: &str, path: &str) -> Parts {
         secret: Secret { secret_access_key: key.secret_access_key.clone(), session_token: None },
         scope: Scope { aws_region: "eu-central-1".to_owned(), service: "apigateway".to_owned() },
     };
-    signer.sign(&mut parts, b"", Clock::manual(NOW).now()).unwrap();
+    let (method, uri) = (parts.method.clone(), parts.uri.clone());
+    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+    let request = Unsigned { method: &method, path, query, body: b"" };
+    signer.sign(request, &mut parts.headers, Clock::manual(NOW).now()).unwrap();
     parts
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::admin::rest::deployments::frozen;
-use crate::admin::rest::stage_world::{API, NOW, World, input, templated};
+use crate::admin::rest::stage_world::{API, NOW, World, input, unserved};
 use crate::store::control::{Kind, Txn};
 
 fn bad(message: &str) -> (String, String) {
@@ -143,11 +143,11 @@ fn an_empty_stage_name_is_none() {
 #[test]
 fn a_snapshot_can_always_be_made_but_no_stage_of_what_is_not_served() {
     let mut world = World::new();
-    world.set_method(templated());
+    world.set_method(unserved());
     let id = world.deploy(json!({}));
     let place = "The stage cannot be served, since this needs what is not built yet: / GET \
-                 integration integrationResponses 200 responseTemplates application/json: a \
-                 mapping template with `$` or `#` is not built yet";
+                 integration credentials: calling the backend with the caller's own \
+                 credentials is not built yet";
     let err = world.err("CreateDeployment", json!({}), json!({"stageName": "dev"}));
     assert_eq!(err, bad(place));
     let new = json!({"stageName": "dev", "deploymentId": id});
@@ -160,11 +160,11 @@ fn a_snapshot_can_always_be_made_but_no_stage_of_what_is_not_served() {
 fn a_stage_is_not_moved_to_what_is_not_served_and_stays_as_it_was() {
     let mut world = World::new();
     let first = world.deploy(json!({"stageName": "dev"}));
-    world.set_method(templated());
+    world.set_method(unserved());
     let second = world.deploy(json!({}));
     let message =
         world.patch_message(json!({"op": "replace", "path": "/deploymentId", "value": second}));
-    assert!(message.contains("/ GET integration integrationResponses 200"), "{message}");
+    assert!(message.contains("/ GET integration credentials"), "{message}");
     assert_eq!(world.stage()["deploymentId"], first.as_str());
 }
 
@@ -172,7 +172,7 @@ fn a_stage_is_not_moved_to_what_is_not_served_and_stays_as_it_was() {
 #[test]
 fn an_unserved_stage_may_be_changed_where_that_makes_it_no_worse() {
     let mut world = World::new();
-    world.set_method(templated());
+    world.set_method(unserved());
     let id = world.deploy(json!({}));
     world.put(Kind::Stage, API, "dev", json!({"stageName": "dev", "deploymentId": id}));
     for (path, value) in [("/description", "x"), ("/variables/a", "b")] {

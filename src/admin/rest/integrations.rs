@@ -182,8 +182,11 @@ fn check_connection(kind: &str, body: &Body) -> Result<(), ApiError> {
 
 fn check_streaming(kind: &str, body: &Body) -> Result<(), ApiError> {
     match text(body, "responseTransferMode") {
+        mode @ (None | Some("BUFFERED" | "STREAM")) if kind == "AWS_PROXY" => {
+            check_streamed_uri(mode == Some("STREAM"), text(body, "uri").unwrap_or_default())
+        }
         None | Some("BUFFERED") => Ok(()),
-        Some("STREAM") if matches!(kind, "HTTP_PROXY" | "AWS_PROXY") => Ok(()),
+        Some("STREAM") if kind == "HTTP_PROXY" => Ok(()),
         Some("STREAM") => Err(ApiError::bad_request(
             "Response transfer mode STREAM is only supported for HTTP_PROXY and AWS_PROXY \
              integrations",
@@ -192,6 +195,25 @@ fn check_streaming(kind: &str, body: &Body) -> Result<(), ApiError> {
             "Invalid response transfer mode specified. Valid options are BUFFERED,STREAM",
         )),
     }
+}
+
+/// Which of Lambda's two actions the URI names must be the one the mode needs. One without either,
+/// such as a stage variable's, is judged when it is known.
+fn check_streamed_uri(streams: bool, uri: &str) -> Result<(), ApiError> {
+    let is_streamed = uri.ends_with("/response-streaming-invocations");
+    let is_buffered = uri.ends_with("/invocations");
+    if streams && is_buffered {
+        return Err(ApiError::bad_request(
+            "Response transfer mode STREAM requires a URI with \
+             2021-11-15/functions/{function}/response-streaming-invocations",
+        ));
+    }
+    if !streams && is_streamed {
+        return Err(ApiError::bad_request(
+            "A URI with response-streaming-invocations requires response transfer mode STREAM",
+        ));
+    }
+    Ok(())
 }
 
 /// AWS's 29 s are a quota that an installation may raise.

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use crate::admin::protocol::error::ErrorKind::{BadRequest, NotFound};
 use crate::admin::rest::harness::{Plane, patch, with};
 
+const LAMBDA: &str = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/f/invocations";
+const STREAMED: &str = "arn:aws:apigateway:us-east-1:lambda:path/2021-11-15/functions/f/\
+                        response-streaming-invocations";
+
 /// A plane and the root resource's ANY.
 fn place() -> (Plane, Value) {
     let mut plane = Plane::new();
@@ -73,6 +77,15 @@ fn what_put_refuses() {
             aws("AWS_PROXY", "arn:aws:apigateway:us-east-1:s3:path/b/k"),
             "Integrations of type 'AWS_PROXY' currently only supports Lambda function and \
              Firehose stream invocations.",
+        ),
+        (
+            with(&aws("AWS_PROXY", LAMBDA), json!({"responseTransferMode": "STREAM"})),
+            "Response transfer mode STREAM requires a URI with \
+             2021-11-15/functions/{function}/response-streaming-invocations",
+        ),
+        (
+            aws("AWS_PROXY", STREAMED),
+            "A URI with response-streaming-invocations requires response transfer mode STREAM",
         ),
         (
             with(&http, json!({"timeoutInMillis": 29_001})),

@@ -142,9 +142,11 @@ pub(super) fn mock() -> Value {
 }
 
 /// What the data plane cannot serve yet.
-pub(super) fn templated() -> Value {
-    let mut integration = mock();
-    integration["integrationResponses"]["200"]["responseTemplates"] =
-        json!({"application/json": "$context.requestId"});
-    integration
+pub(super) fn unserved() -> Value {
+    json!({
+        "type": "AWS",
+        "httpMethod": "POST",
+        "uri": "arn:aws:apigateway:us-east-1:sqs:path/queue",
+        "credentials": "arn:aws:iam::*:user/*",
+    })
 }

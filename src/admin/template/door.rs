@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::calls::{Answer, Door};
 use crate::admin::client::Client;
-use crate::auth::sigv4::Signer;
+use crate::net::aws::Signer;
 use crate::net::clock::Clock;
 
 /// A region's control plane over HTTP, each request signed where there is a key pair.

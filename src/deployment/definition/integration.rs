@@ -12,6 +12,11 @@ use crate::model::rest_api::{
     ContentHandling, Integration, IntegrationKind, IntegrationResponse, Passthrough,
 };
 
+/// The caller's own credentials.
+const CALLERS_OWN: &str = "arn:aws:iam::*:user/*";
+/// How the URI of a function ends whose answer streams.
+const STREAMED: &str = "/response-streaming-invocations";
+
 /// `None` after findings that leave nothing to serve.
 pub(super) fn read(
     own: &Value,
@@ -24,6 +29,9 @@ pub(super) fn read(
     let kind = kind?;
     let uri = match kind {
         IntegrationKind::Mock => String::new(),
+        IntegrationKind::Aws | IntegrationKind::AwsProxy => {
+            aws_uri(own, kind, text(own, "uri").unwrap_or_default(), place, found)
+        }
         _ => backend_uri(text(own, "uri").unwrap_or_default(), place, found),
     };
     // A proxy passes the client's body on, and the backend's answer back: AWS keeps its templates
@@ -70,6 +78,8 @@ fn kind(own: &Value, place: &str, found: &mut Findings) -> Option<IntegrationKin
         "HTTP_PROXY" => Some(IntegrationKind::HttpProxy),
         "HTTP" => Some(IntegrationKind::Http),
         "MOCK" => Some(IntegrationKind::Mock),
+        "AWS" => Some(IntegrationKind::Aws),
+        "AWS_PROXY" => Some(IntegrationKind::AwsProxy),
         other => {
             found.unbuilt(format!("{place} type"), &format!("an integration of type {other}"));
             None
@@ -83,9 +93,14 @@ fn filled_text(own: &Value, name: &str) -> Option<String> {
 
 /// The members that ask for something no part of the gateway can do yet.
 fn refuse_unbuilt(own: &Value, place: &str, found: &mut Findings) {
-    for (name, what) in [("credentials", "calling the backend with credentials")] {
-        if text(own, name).is_some_and(|value| !value.is_empty()) {
-            found.unbuilt(format!("{place} {name}"), what);
+    let kind = text(own, "type").unwrap_or_default();
+    let is_aws = matches!(kind, "AWS" | "AWS_PROXY");
+    if let Some(role) = text(own, "credentials") {
+        let place = format!("{place} credentials");
+        if is_aws && role == CALLERS_OWN {
+            found.unbuilt(place, "calling the backend with the caller's own credentials");
+        } else if !is_aws && !role.is_empty() {
+            found.unbuilt(place, "calling the backend with credentials");
         }
     }
     let connection = text(own, "connectionType").unwrap_or_default();
@@ -93,10 +108,47 @@ fn refuse_unbuilt(own: &Value, place: &str, found: &mut Findings) {
         let hint = "the id of a VPC link, or `${stageVariables.name}`";
         found.add(format!("{place} connectionId"), "the VPC link is not named", Some(hint));
     }
-    let proxies = matches!(text(own, "type"), Some("HTTP_PROXY"));
+    let proxies = matches!(kind, "HTTP_PROXY" | "AWS_PROXY");
     if text(own, "responseTransferMode") == Some("STREAM") && !proxies {
         found.unbuilt(format!("{place} responseTransferMode"), "response streaming");
     }
+}
+
+/// The URI of a function or of a service. A stage variable may hold any part of it: what it then
+/// names is judged when the stage is compiled.
+fn aws_uri(
+    own: &Value,
+    kind: IntegrationKind,
+    uri: &str,
+    place: &str,
+    found: &mut Findings,
+) -> String {
+    let place = format!("{place} uri");
+    if uri.starts_with("${stageVariables.") {
+        return uri.to_owned();
+    }
+    let filled = filled_in(uri).unwrap_or_default();
+    let parts: Vec<&str> = filled.splitn(6, ':').collect();
+    let ["arn", _, "apigateway", _, service, api] = parts[..] else {
+        found.add(place, "Invalid ARN specified in the request", None);
+        return uri.to_owned();
+    };
+    if !(api.starts_with("path/") || api.starts_with("action/")) {
+        found.add(place, "AWS ARN for integration must contain path or action", None);
+        return uri.to_owned();
+    }
+    if kind == IntegrationKind::AwsProxy {
+        let streams = text(own, "responseTransferMode") == Some("STREAM");
+        let is_streamed = api.ends_with(STREAMED);
+        if service != "lambda" {
+            found.unbuilt(place, "a service other than Lambda as a proxy");
+        } else if streams != is_streamed {
+            let hint = "STREAM goes with …/2021-11-15/functions/…/response-streaming-invocations, \
+                        BUFFERED with …/2015-03-31/functions/…/invocations";
+            found.add(place, "the URI and responseTransferMode do not fit", Some(hint));
+        }
+    }
+    uri.to_owned()
 }
 
 /// Checks the URI with its variables filled in by a stand-in.

@@ -267,8 +267,47 @@ fn an_integration_s_places_are_named() {
     templated["integrationResponses"]["204"]["responseTemplates"] = json!({"$default": "1"});
     refuse(templated, "integrationResponses 204");
     for kind in ["AWS", "AWS_PROXY"] {
-        refuse(json!({"type": kind, "uri": "arn:x"}), "type");
+        refuse(json!({"type": kind, "uri": "arn:x"}), "uri");
     }
+    let function = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/f/invocations";
+    let streamed = "arn:aws:apigateway:us-east-1:lambda:path/2021-11-15/functions/f/\
+                    response-streaming-invocations";
+    for wrong in [
+        json!({"type": "AWS_PROXY", "uri": function, "responseTransferMode": "STREAM"}),
+        json!({"type": "AWS_PROXY", "uri": streamed}),
+        json!({"type": "AWS_PROXY", "uri": "arn:aws:apigateway:us-east-1:sqs:path/q"}),
+        json!({"type": "AWS", "uri": "arn:aws:apigateway:us-east-1:sqs:queue"}),
+    ] {
+        refuse(wrong, "uri");
+    }
+    let own = "arn:aws:iam::*:user/*";
+    refuse(json!({"type": "AWS", "uri": function, "credentials": own}), "credentials");
+}
+
+/// rest-data-plane 7.10 and 7.14.
+#[test]
+fn functions_and_services_are_served() {
+    let streamed = "arn:aws:apigateway:us-east-1:lambda:path/2021-11-15/functions/f/\
+                    response-streaming-invocations";
+    for integration in [
+        json!({"type": "AWS_PROXY", "httpMethod": "POST",
+            "uri": "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/f/invocations"}),
+        json!({"type": "AWS_PROXY", "uri": "${stageVariables.function}"}),
+        json!({"type": "AWS_PROXY", "uri": "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/\
+            functions/arn:aws:lambda:us-east-1:0:function:${stageVariables.f}/invocations"}),
+        json!({"type": "AWS", "uri": "arn:aws:apigateway:us-east-1:b.s3:path/{key}",
+            "credentials": "arn:aws:iam::000000000000:role/x",
+            "integrationResponses": {"200": {"statusCode": "200"}}}),
+    ] {
+        let found = served(&with(METHOD, "methodIntegration", integration), &stage());
+        assert!(!found.api.resources[0].methods[0].integration.is_streamed);
+    }
+    let long = json!({"type": "AWS_PROXY", "uri": streamed, "responseTransferMode": "STREAM",
+        "timeoutInMillis": 900_000});
+    let found = served(&with(METHOD, "methodIntegration", long), &stage());
+    let integration = &found.api.resources[0].methods[0].integration;
+    assert!(integration.is_streamed);
+    assert_eq!(integration.timeout_ms, 900_000);
 }
 
 /// rest-data-plane 5, 7.2, 7.9: templates compute, contents are converted, empty ones are none.
@@ -333,7 +372,7 @@ fn all_places_are_named_and_their_number_is_bounded() {
     let places: Vec<&str> = places.iter().map(|place| place.place.as_str()).collect();
     assert_eq!(
         places,
-        ["restApi policy", "/pets/{id} GET apiKeyRequired", "/pets/{id} POST integration type",]
+        ["restApi policy", "/pets/{id} GET apiKeyRequired", "/pets/{id} POST integration uri",]
     );
     let many: Vec<Value> = (0..500)
         .map(|n| json!({"responseType": format!("T{n}"), "responseTemplates": {"a/b": 1}}))

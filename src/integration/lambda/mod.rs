@@ -5,6 +5,8 @@
 //!
 //! AWS: Lambda API Reference, "Invoke" and "InvokeWithResponseStream".
 
+pub(crate) mod endpoint;
+mod event_stream;
 pub mod local;
 
 use std::sync::Arc;
@@ -70,8 +72,23 @@ pub enum InvokeError {
     /// Another error of the service's.
     #[error("Lambda answered {status}: {message}")]
     Service { status: u16, message: Arc<str> },
+    /// Nobody runs it, and no endpoint is known that could.
+    #[error(
+        "function {0} is not run here, and no endpoint is configured: add [lambda] with an endpoint"
+    )]
+    Nowhere(Arc<str>),
     #[error("no answer in time")]
     TimedOut,
     #[error("Lambda cannot be reached: {0}")]
     Network(Arc<str>),
+}
+
+/// A function's name without account, region, alias and version, whatever form names it: `name`,
+/// `123456789012:function:name`, `arn:aws:lambda:us-east-1:123456789012:function:name:prod`.
+pub fn plain_name(function: &str) -> &str {
+    let name = match function.split_once("function:") {
+        Some((_, name)) => name,
+        None => function,
+    };
+    name.split_once(':').map_or(name, |(name, _)| name)
 }

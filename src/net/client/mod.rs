@@ -416,7 +416,7 @@ impl fmt::Display for Target {
 
 impl Target {
     /// `host:port` as `Host` and `:authority` carry it: no port where it is the scheme's own.
-    fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         let host = if self.host.contains(':') {
             format!("[{}]", self.host)
         } else {

@@ -344,13 +344,16 @@ async fn what_is_not_built_is_named_and_not_run() {
             method(&invoke, &integrations, &site(), &clock, &Limits::default()).await.unwrap_err()
         }
     };
-    let lambda = json!({"methodIntegration": {"type": "AWS_PROXY", "uri": "arn:…"}});
-    let err = run(lambda, json!({})).await;
+    let own = json!({"methodIntegration": {
+        "type": "AWS", "uri": "arn:aws:apigateway:us-east-1:sqs:path/queue",
+        "credentials": "arn:aws:iam::*:user/*",
+    }});
+    let err = run(own, json!({})).await;
     assert_eq!(err.kind, ErrorKind::NotImplemented);
     assert_eq!(
         err.message,
-        "The method cannot be run yet: / GET integration type: an integration of type AWS_PROXY \
-         is not built yet"
+        "The method cannot be run yet: / GET integration credentials: calling the backend with \
+         the caller's own credentials is not built yet"
     );
     let err = run(mock(), json!({"headers": {"a b": "c"}})).await;
     assert_eq!(err.message, "Invalid header specified: a b");

@@ -1,0 +1,115 @@
+//! A function that gets the whole call and says the whole answer.
+//!
+//! Mappings have no effect on the event, but a header that may not be set fails the call all the
+//! same (recorded). A streamed answer begins for the client as soon as its metadata has come.
+//!
+//! AWS: "Lambda proxy integrations in API Gateway", "Stream the integration response".
+
+use http::{HeaderName, HeaderValue};
+use http_body_util::BodyExt;
+
+use crate::call::{Body, Call, Door, Reply, Spelling};
+use crate::deployment::snapshot::{self, LambdaProxyFlow, Resolved};
+use crate::integration::FunctionCall;
+use crate::mapping::compression::decode_request;
+use crate::mapping::lambda_event::Event;
+use crate::mapping::lambda_reply::{self, Answer, ReplyError};
+use crate::model::quotas;
+use crate::pipeline::deliver::IdText;
+use crate::pipeline::execution_log::ExecutionLog;
+use crate::pipeline::integrate::{Failure, Passage, context, whole_request};
+
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+/// Characters of a function's error that go into a log.
+const ERROR_CHARS_MAX: usize = 998;
+
+pub(super) async fn lambda_proxy(
+    passage: Passage<'_>,
+    flow: &LambdaProxyFlow,
+    body: Body,
+    log: &mut ExecutionLog,
+) -> Result<Reply, Failure> {
+    let Passage { integrations, call, resolved, deadline } = passage;
+    let clients = &call.head.headers;
+    let body = decode_request(clients, body, quotas::BODY_BYTES_MAX).await?;
+    let body = whole_request(body).await?;
+    let context = context(call, resolved);
+    let mapped = flow.mapping.apply(&context, "")?;
+    let request = passage.request(mapped);
+    let binary = &resolved.stage.binary;
+    let event = Event {
+        call: &context,
+        path: event_path(call, resolved),
+        spelling: call.head.extensions.get::<Spelling>(),
+        trace_id: &request.trace_id,
+        proto: request.forwarded.proto,
+        port: request.forwarded.port,
+        edge: match &call.connection.door {
+            Door::Tunnel { edge } => Some(edge.as_str()),
+            Door::Edge | Door::Region | Door::Private => None,
+        },
+        body: &body,
+        is_binary: binary.is_body(clients),
+    };
+    let payload = event.to_json();
+    let integration = &resolved.route().integration;
+    if let Some(lines) = log.lines()
+        && let Some((uri, headers)) = integration.preview(&request, true)
+    {
+        lines.asked(&uri, &headers, &payload);
+    }
+    let asked = FunctionCall {
+        payload,
+        trace_id: request.trace_id.clone(),
+        tag: HeaderValue::from_bytes(IdText::of(call).as_bytes()).ok(),
+    };
+    let invoked = Box::pin(integrations.invoke(asked, integration, deadline)).await;
+    let (invoked, report) = invoked.map_err(Failure::Integration)?;
+    let is_streamed = integration.is_streamed_function() && invoked.function_error.is_none();
+    let answer = if is_streamed {
+        Box::pin(lambda_reply::read_stream(invoked.body)).await.map_err(Failure::Function)?
+    } else {
+        let returned = invoked.body.collect().await.map_err(|err| Failure::Function(err.into()))?;
+        let returned = returned.to_bytes();
+        if let Some(lines) = log.lines() {
+            lines.answered(report.status, report.latency_ms, &http::HeaderMap::new(), &returned);
+        }
+        if invoked.function_error.is_some() {
+            return Err(Failure::Function(failed(&returned)));
+        }
+        lambda_reply::read(&returned, binary.is_wanted(clients)).map_err(Failure::Function)?
+    };
+    let Answer { status, mut headers, body } = answer;
+    headers.insert(TRACE_ID, request.trace_id);
+    let mut reply = Reply::new(status, headers, body);
+    reply.integration = Some(report);
+    if let Some(lines) = log.lines() {
+        let shown = match &reply.body {
+            Body::Full(bytes) => bytes.as_ref(),
+            _ => b"",
+        };
+        lines.succeeded(&reply.headers, shown);
+    }
+    Ok(reply)
+}
+
+/// What Lambda answered in the function's place, for the log.
+fn failed(returned: &[u8]) -> ReplyError {
+    let text = String::from_utf8_lossy(returned);
+    let shown: String = text.chars().take(ERROR_CHARS_MAX).collect();
+    ReplyError::Failed(shown.into())
+}
+
+/// `path` of the event: without the stage, with the base path of a custom domain.
+fn event_path<'c>(call: &'c Call, resolved: &Resolved) -> &'c str {
+    let host = snapshot::host(call);
+    let is_custom = |own: &str| own.eq_ignore_ascii_case(host);
+    match resolved.stage.domains.iter().any(|mapping| is_custom(&mapping.domain_name)) {
+        true => {
+            let path = call.head.uri.path();
+            let first = path.len() - path.trim_start_matches('/').len();
+            path.get(first.saturating_sub(1)..).unwrap_or(path)
+        }
+        false => resolved.path(call),
+    }
+}
