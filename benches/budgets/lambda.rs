@@ -36,7 +36,7 @@ fn lambda_event(bencher: Bencher<'_, '_>) {
     }
     let variables = IndexMap::from([("table".to_owned(), "orders".to_owned())]);
     let names = ["id".to_owned()];
-    let ranges = [8..10];
+    let range = 8..10;
     let id = Uuid::nil();
     let call = CallContext {
         facts: RouteFacts {
@@ -53,7 +53,11 @@ fn lambda_event(bencher: Bencher<'_, '_>) {
         method: &Method::POST,
         headers: &headers,
         query: Some("page=2&sort=date%20desc"),
-        path_parameters: PathParameters { names: &names, path: "/orders/42", ranges: &ranges },
+        path_parameters: PathParameters {
+            names: &names,
+            path: "/orders/42",
+            ranges: std::slice::from_ref(&range),
+        },
         request_id: &id,
         extended_request_id: "cXNV7F7iPHcFoDA=",
         aws_endpoint_request_id: None,

@@ -31,6 +31,25 @@ fn read_in_pieces(bytes: &[u8], cuts: &[usize]) -> (usize, u32, Option<Verdict>)
     (good, scanner.heads(), None)
 }
 
+/// Names are kept as they were spelled, head by head, but for those that nobody sees so.
+#[test]
+fn spellings_are_kept_by_head() {
+    let bytes = b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\nx-lower: c\r\n\r\n\
+        POST / HTTP/1.1\r\nHost: a\r\ntEsT-One: b\r\nX-Two: c\r\nContent-Length: 3\r\n\r\n\
+        A-BGET / HTTP/1.1\r\nhost: a\r\nX-Three: c\r\n\r\n";
+    let expected =
+        [(2, Bytes::from_static(b"tEsT-One\nX-Two\n")), (3, Bytes::from_static(b"X-Three\n"))];
+    for piece in [1, 7, 50, bytes.len()] {
+        let mut scanner = Scanner::new(LIMITS);
+        let (mut good, mut kept) = (0, Vec::new());
+        for end in (0..=bytes.len()).step_by(piece).chain([bytes.len()]) {
+            good += scanner.scan(&bytes[good..end.max(good)]).0;
+            kept.extend(scanner.take_spellings());
+        }
+        assert_eq!(kept, expected, "in pieces of {piece}");
+    }
+}
+
 #[test]
 fn good_messages_pass_whole() {
     for message in [

@@ -52,7 +52,7 @@ impl Told {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             headers.append(HeaderName::from_static(name), value);
         }
-        let ranges = [6..self.path.len()];
+        let range = 6..self.path.len();
         let call = CallContext {
             facts: RouteFacts {
                 api_id: "a1b2c3d4e5",
@@ -71,7 +71,7 @@ impl Told {
             path_parameters: PathParameters {
                 names: &self.names,
                 path: self.path,
-                ranges: &ranges,
+                ranges: std::slice::from_ref(&range),
             },
             request_id: &Uuid::nil(),
             extended_request_id: "cXNV7F7iPHcFoDA=",

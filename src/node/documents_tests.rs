@@ -519,7 +519,7 @@ fn problems_name_line_and_column() {
         "{problems:?}"
     );
     let problems = bad(&small(r#""type": "http""#, r#""type": "aws""#));
-    assert!(problems[0].starts_with("11:5: paths./a.get."), "{problems:?}");
+    assert!(problems[0].starts_with("12:5: paths./a.get."), "{problems:?}");
 }
 
 #[test]

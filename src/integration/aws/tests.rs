@@ -276,7 +276,8 @@ async fn what_a_function_with_mappings_is_asked() {
     let names = ["x-amz-invocation-type", "x-amz-log-type", "x-amz-client-context", "host"];
     let path = "/base/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A111111111111%3A\
                 function%3Ahello%3Aprod/invocations";
-    let cases: [(&[(&str, &str)], &str, &str); 3] = [
+    type Case<'c> = (&'c [(&'static str, &'static str)], &'static str, &'c str);
+    let cases: [Case<'_>; 3] = [
         (&[], OK, "host: lambda.test:9701|x-amz-invocation-type: RequestResponse"),
         (
             &[("x-amz-invocation-type", "Event")],

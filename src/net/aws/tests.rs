@@ -2,6 +2,9 @@ use http::Method;
 
 use super::*;
 
+/// Method, target, headers, body, signature.
+type Case<'c> = (Method, &'c str, &'c [(&'c str, &'c str)], &'c str, &'c str);
+
 fn signer(id: &str, secret: &str, service: &str) -> Signer {
     Signer {
         access_key_id: id.to_owned(),
@@ -44,7 +47,7 @@ fn the_test_suites_signatures() {
     let signer = signer("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "service");
     let host = ("host", "example.amazonaws.com");
     let form = ("content-type", "application/x-www-form-urlencoded");
-    let cases: [(Method, &str, &[(&str, &str)], &str, &str); 7] = [
+    let cases: [Case<'_>; 7] = [
         (
             Method::GET,
             "/",
@@ -108,7 +111,7 @@ fn the_examples_of_s3() {
     let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
     let signer = signer("AKIAIOSFODNN7EXAMPLE", secret, "s3");
     let host = ("host", "examplebucket.s3.amazonaws.com");
-    let cases: [(Method, &str, &[(&str, &str)], &str, &str); 3] = [
+    let cases: [Case<'_>; 3] = [
         (
             Method::GET,
             "/test.txt",
