@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
-use crate::call::{Body, BodyError, Call, RefusalReport, Reply};
+use crate::call::{Body, BodyError, Call, IntegrationReport, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, ResolveError};
 use crate::integration::IntegrationError;
 use crate::limits::LimitsError;
@@ -35,6 +35,10 @@ pub enum Type {
     IncompleteSignature,
     /// Unknown API, stage or door. AWS answers it before an API is known.
     Forbidden,
+    /// A custom domain that goes by routing rules alone, and none fits.
+    NotFound,
+    /// No refusal, but an answer of the gateway's own as well: a host name's health check.
+    Healthy,
     /// The request is malformed; AWS's front end answers it before an API is known.
     BadRequest,
     UnsupportedMediaType,
@@ -109,6 +113,14 @@ impl Type {
                 "Forbidden",
                 r#"{"message":"Forbidden"}"#,
             ),
+            Type::NotFound => form(
+                "DEFAULT_4XX",
+                StatusCode::NOT_FOUND,
+                Some("NotFoundException"),
+                "Not Found",
+                r#"{"message":"Not Found"}"#,
+            ),
+            Type::Healthy => form("HEALTHY", StatusCode::OK, None, "healthy", "healthy"),
             Type::BadRequest => form(
                 "DEFAULT_4XX",
                 StatusCode::BAD_REQUEST,
@@ -200,15 +212,19 @@ pub struct Refusal {
     pub body: Option<Bytes>,
     /// For the log only.
     pub cause: Option<Arc<str>>,
+    /// Where an integration was asked and did not answer.
+    pub integration: Option<Box<IntegrationReport>>,
+    /// Whether the execution log has the call already.
+    pub is_logged: bool,
 }
 
 impl Refusal {
     pub fn new(kind: Type) -> Self {
-        Self { kind, body: None, cause: None }
+        Self { kind, body: None, cause: None, integration: None, is_logged: false }
     }
 
     pub fn because(kind: Type, cause: impl std::fmt::Display) -> Self {
-        Self { kind, body: None, cause: Some(Arc::from(cause.to_string())) }
+        Self { cause: Some(Arc::from(cause.to_string())), ..Self::new(kind) }
     }
 
     /// The reply as AWS writes it, without the headers every reply gets (`deliver` adds those).
@@ -227,6 +243,8 @@ impl Refusal {
             message: form.message.into(),
             cause: self.cause,
         });
+        reply.integration = self.integration.map(|report| *report);
+        reply.is_logged = self.is_logged;
         reply
     }
 }
@@ -237,9 +255,12 @@ pub fn unresolved(err: ResolveError, call: &Call) -> Refusal {
         ResolveError::UnknownHost(_)
         | ResolveError::UnknownApi(_)
         | ResolveError::UnknownStage { .. }
+        | ResolveError::EndpointDisabled(_)
         | ResolveError::WrongDoor(_) => Type::Forbidden,
+        ResolveError::NoRule(_) => Type::NotFound,
+        ResolveError::HealthCheck => Type::Healthy,
         ResolveError::ArnTooLong => Type::UriTooLong,
-        ResolveError::NoRoute(_) => {
+        ResolveError::NoRoute { .. } => {
             if let Some(value) = snapshot::unsigned_authorization(&call.head.headers) {
                 return incomplete_signature(value, &err);
             }
