@@ -8,6 +8,7 @@
 mod control;
 mod gateway;
 mod plane;
+mod template;
 mod tunnel;
 
 use divan::{Bencher, black_box};
@@ -134,4 +135,12 @@ fn get_resource(bencher: Bencher<'_, '_>) {
 fn list_apis(bencher: Bencher<'_, '_>) {
     let plane = Plane::new(1_000, 0);
     bencher.bench_local(|| plane.get(black_box("/restapis?limit=500")));
+}
+
+/// A mapping template of 2 KB with 20 references and one loop, a body of 300 bytes.
+#[divan::bench]
+fn render_template(bencher: Bencher<'_, '_>) {
+    let world = template::World::new();
+    assert!(world.render().contains("\"vip\": true"));
+    bencher.bench_local(|| black_box(&world).render());
 }

@@ -24,6 +24,29 @@ pub mod templates;
 mod tests;
 mod view;
 
+use crate::model::quotas;
+
+/// Values of headers or of query parameters that templates may override in one call. AWS states no
+/// figure, but bounds all headers together, and each value takes at least a name.
+const OVERRIDES_MAX: usize = 500;
+
+/// A mapped value as a header's.
+///
+/// # Errors
+/// Characters no header may have, or more bytes than AWS takes in all headers together.
+fn header_value(name: &http::HeaderName, text: &str) -> Result<http::HeaderValue, MappingError> {
+    let fits = text.len() <= quotas::HEADER_BYTES_MAX;
+    let value = http::HeaderValue::from_str(text).ok().filter(|_| fits);
+    value.ok_or_else(|| MappingError::BadHeaderValue(name.clone()))
+}
+
+fn check_overrides(all: &[(&str, Vec<String>)]) -> Result<(), MappingError> {
+    match all.iter().map(|(_, values)| values.len()).sum::<usize>() > OVERRIDES_MAX {
+        true => Err(MappingError::TooManyOverrides { limit: OVERRIDES_MAX }),
+        false => Ok(()),
+    }
+}
+
 /// Which way a body goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -79,6 +102,8 @@ pub enum MappingError {
     Pattern(String),
     #[error("statusCode should be an integer which defined in request template")]
     NoMockStatus,
+    #[error("a template overrides more than {limit} values")]
+    TooManyOverrides { limit: usize },
 }
 
 /// Why a mapping could not be compiled: the API's author has to change it.

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use indexmap::IndexMap;
 
 use super::context::{CallContext, RouteFacts};
 use super::sources::{BodyFault, BodySource, BodyText, Common};
 use super::template::Overrides;
-use super::{CompileError, MappingError, Side, view};
+use super::{CompileError, MappingError, Side, check_overrides, header_value, view};
 use crate::call::{MappedParameters, PathValue};
 use crate::model::rest_api::IntegrationKind;
 use crate::net::query;
@@ -140,10 +140,6 @@ impl Mapping {
     }
 }
 
-fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, MappingError> {
-    HeaderValue::from_str(text).map_err(|_| MappingError::BadHeaderValue(name.clone()))
-}
-
 fn is_forbidden(name: &HeaderName, kind: IntegrationKind) -> bool {
     let of_aws = matches!(kind, IntegrationKind::Aws | IntegrationKind::AwsProxy);
     NOT_ALLOWED.contains(&name.as_str()) || of_aws && NOT_ALLOWED_FOR_AWS.contains(&name.as_str())
@@ -162,7 +158,10 @@ pub fn override_request(
     if overrides.is_empty() {
         return Ok(());
     }
-    for (name, values) in overrides.request_headers() {
+    let (headers, query) = (overrides.request_headers(), overrides.request_query());
+    check_overrides(&headers)?;
+    check_overrides(&query)?;
+    for (name, values) in headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             let cause = format!("`{name}` is no name of a header");
             MappingError::Template { side: Side::Request, cause }
@@ -175,7 +174,7 @@ pub fn override_request(
             mapped.headers.push((name.clone(), header_value(&name, &value)?));
         }
     }
-    for (name, values) in overrides.request_query() {
+    for (name, values) in query {
         mapped.query.retain(|(own, _)| **own != *name);
         let name: Arc<str> = Arc::from(name);
         mapped.query.extend(values.into_iter().map(|value| (Arc::clone(&name), value)));

@@ -18,7 +18,8 @@ use super::java_regex::JavaRegex;
 use super::sources::{BodyFault, BodySource, BodyText, Common};
 use super::template::Overrides;
 use super::templates::{ResponseTemplate, ResponseTemplates, Text};
-use super::{CompileError, MappingError, Side};
+use super::{CompileError, MappingError, Side, check_overrides, header_value};
+use crate::model::quotas;
 use crate::model::rest_api::{ContentHandling, Integration, IntegrationKind, IntegrationResponse};
 
 /// Status codes an answer may have: three digits (RFC 9110 section 15).
@@ -255,6 +256,10 @@ impl ResponsePlan<'_> {
             headers.insert(header::CONTENT_TYPE, media_type);
         }
         let status = override_response(self.response.status, &mut headers, &overrides)?;
+        if status.is_informational() {
+            // RFC 9110 section 15.2: that is no final answer.
+            return Err(MappingError::UndeclaredStatus { status: status.as_u16() });
+        }
         Ok(MappedResponse { status, headers, body: rendered.or(body) })
     }
 }
@@ -268,7 +273,9 @@ fn override_response(
     if overrides.is_empty() {
         return Ok(status);
     }
-    for (name, values) in overrides.response_headers() {
+    let overridden = overrides.response_headers();
+    check_overrides(&overridden)?;
+    for (name, values) in overridden {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             let cause = format!("`{name}` is no name of a header");
             MappingError::Template { side: Side::Response, cause }
@@ -276,9 +283,7 @@ fn override_response(
         let Some(name) = visible_name(name) else { continue };
         headers.remove(&name);
         for value in values {
-            let value = HeaderValue::from_str(&value);
-            let value = value.map_err(|_| MappingError::BadHeaderValue(name.clone()))?;
-            headers.append(&name, value);
+            headers.append(&name, header_value(&name, &value)?);
         }
     }
     let overridden = overrides.response_status().and_then(|own| StatusCode::from_u16(own).ok());
@@ -383,6 +388,7 @@ impl Source {
                 BodyFault::TooMuch => MappingError::BodyTooMuch(Side::Response),
             })?,
         };
-        Ok(text.and_then(|text| HeaderValue::from_str(&text).ok()))
+        let fits = text.filter(|text| text.len() <= quotas::HEADER_BYTES_MAX);
+        Ok(fits.and_then(|text| HeaderValue::from_str(&text).ok()))
     }
 }

@@ -213,7 +213,7 @@ fn path_parameters(template: &str, path: &str) -> Vec<Range<usize>> {
         let Some(start) = at else { return Vec::new() };
         let left = path.get(start..end).unwrap_or_default();
         let slash = left.find('/').map(|length| start + length);
-        let stop = slash.unwrap_or(end.max(start));
+        let stop = slash.unwrap_or_else(|| end.max(start));
         let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
         at = slash.map(|slash| slash + 1);
         match name {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
@@ -31,6 +31,9 @@ use crate::pipeline::record::protocol;
 use crate::pipeline::refusal::Refusal;
 
 const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Lambda's word that a function failed. AWS: Lambda API Reference, "Invoke".
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const SERVICE_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -199,16 +202,18 @@ async fn custom(
         true => (Body::Empty, Some(whole_request(body).await?)),
         false => (body, None),
     };
-    let mapped = plan.run(&context(call, resolved), whole)?;
+    let mut request = passage.request(MappedParameters::default());
+    let seen = seen_headers(&request);
+    let mapped = plan.run(&CallContext { headers: &seen, ..context(call, resolved) }, whole)?;
     if flow.kind == IntegrationKind::Mock {
         let text = mapped.body.unwrap_or_default();
         let status = mock::status(&String::from_utf8_lossy(&text))?;
         let mut reply = Reply::new(status, HeaderMap::new(), Body::Empty);
         reply.integration =
             Some(IntegrationReport { status: status.as_u16(), ..IntegrationReport::default() });
-        return respond(passage, flow, reply, mapped.overrides, log).await;
+        return respond(passage, flow, (&seen, mapped.overrides), reply, log).await;
     }
-    let request = passage.request(mapped.parameters);
+    request.mapped = mapped.parameters;
     let integration = &resolved.route().integration;
     let known = mapped.body.clone().unwrap_or_default();
     let body = mapped.body.map_or(rest, Body::from);
@@ -219,17 +224,37 @@ async fn custom(
     }
     let answer = passage.integrations.answer(&request, body, integration, passage.deadline);
     let reply = answer.await?;
-    let mut reply = respond(passage, flow, reply, mapped.overrides, log).await?;
+    let mut reply = respond(passage, flow, (&seen, mapped.overrides), reply, log).await?;
     reply.headers.insert(TRACE_ID, request.trace_id);
     Ok(reply)
 }
 
-/// The way back of an integration that is no proxy.
+/// The client's headers as templates and mappings see them: with what tells of its way.
+fn seen_headers(request: &IntegrationRequest<'_>) -> HeaderMap {
+    let mut seen = request.headers.clone();
+    let peer = request.peer;
+    let mut chain = String::new();
+    for value in seen.get_all(FORWARDED_FOR) {
+        chain.push_str(&String::from_utf8_lossy(value.as_bytes()));
+        chain.push_str(", ");
+    }
+    let chain = HeaderValue::from_str(&format!("{chain}{peer}"));
+    if let Ok(chain) = chain {
+        seen.insert(FORWARDED_FOR, chain);
+    }
+    seen.insert(FORWARDED_PORT, HeaderValue::from(request.forwarded.port));
+    seen.insert(FORWARDED_PROTO, HeaderValue::from_static(request.forwarded.proto));
+    seen.insert(TRACE_ID, request.trace_id.clone());
+    seen
+}
+
+/// The way back of an integration that is no proxy. What the request left behind: its headers as
+/// mappings see them, and what its template overrode.
 async fn respond(
     passage: Passage<'_>,
     flow: &CustomFlow,
+    (seen, overrides): (&HeaderMap, Overrides),
     mut reply: Reply,
-    overrides: Overrides,
     log: &mut ExecutionLog,
 ) -> Result<Reply, Failure> {
     let Passage { call, resolved, .. } = passage;
@@ -256,7 +281,7 @@ async fn respond(
         whole = Some(whole_answer(&mut reply).await?);
     }
     let theirs = std::mem::take(&mut reply.headers);
-    let mut context = context(call, resolved);
+    let mut context = CallContext { headers: seen, ..context(call, resolved) };
     if flow.kind == IntegrationKind::Aws {
         let id = theirs.get(&SERVICE_REQUEST_ID);
         context.aws_endpoint_request_id = id.and_then(|id| id.to_str().ok());

@@ -304,7 +304,8 @@ impl From<MappingError> for Refusal {
             | MappingError::BinaryTemplate(_)
             | MappingError::NotBase64
             | MappingError::Pattern(_)
-            | MappingError::NoMockStatus => Type::ApiConfigurationError,
+            | MappingError::NoMockStatus
+            | MappingError::TooManyOverrides { .. } => Type::ApiConfigurationError,
             MappingError::UnsupportedMediaType => Type::UnsupportedMediaType,
             MappingError::RequestNotJson => Type::BadRequest,
         };

@@ -26,4 +26,5 @@ mod store_kill;
 mod store_place;
 mod templates;
 mod tour;
+mod velocity;
 mod world;

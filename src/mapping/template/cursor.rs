@@ -28,10 +28,6 @@ impl<'t> Cursor<'t> {
         self.text.get(from..to).unwrap_or_default()
     }
 
-    pub(crate) fn before(&self) -> &'t str {
-        self.slice(0, self.at)
-    }
-
     pub(crate) fn rest(&self) -> &'t str {
         self.slice(self.at, self.text.len())
     }

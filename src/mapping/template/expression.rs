@@ -312,7 +312,7 @@ impl<'t> Parser<'t, '_> {
         &mut self,
         operators: &[(&str, O)],
         operand: fn(&mut Self) -> Result<Expr, TemplateError>,
-        make: fn(Box<Expr>, Box<[(O, Expr)]>) -> Expr,
+        make: Chain<O>,
     ) -> Result<Expr, TemplateError> {
         let first = operand(self)?;
         let mut rest = Vec::new();
@@ -334,7 +334,8 @@ impl<'t> Parser<'t, '_> {
             if self.cursor.eat_text(text) {
                 let word = text.bytes().all(is_name);
                 let sign = text == "-" && self.cursor.peek().is_some_and(|b| b.is_ascii_digit());
-                if !(word && self.cursor.peek().is_some_and(is_name)) && !sign {
+                let goes_on = word && self.cursor.peek().is_some_and(is_name);
+                if !goes_on && !sign {
                     return Some(operator);
                 }
             }
@@ -344,6 +345,9 @@ impl<'t> Parser<'t, '_> {
         None
     }
 }
+
+/// Makes the node of a chain: its first operand, then operators with theirs.
+type Chain<O> = fn(Box<Expr>, Box<[(O, Expr)]>) -> Expr;
 
 fn one_or(mut operands: Vec<Expr>, make: fn(Box<[Expr]>) -> Expr) -> Expr {
     match operands.pop() {

@@ -93,7 +93,7 @@ pub(super) fn call<'r>(
 /// `get(-1)` throws, other than `[-1]`.
 fn inside(index: i32, length: usize) -> Result<usize, RenderError> {
     let at = usize::try_from(index).ok().filter(|at| *at < length);
-    at.ok_or(RenderError::OutOfBounds { index: index.into(), length })
+    at.ok_or_else(|| RenderError::OutOfBounds { index: index.into(), length })
 }
 
 fn position<'r>(

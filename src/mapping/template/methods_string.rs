@@ -228,7 +228,7 @@ fn part(text: &str, from: usize, to: usize) -> String {
 fn inside(text: &str, index: i32) -> Result<usize, RenderError> {
     let length = length(text);
     let at = usize::try_from(index).ok().filter(|at| *at <= length);
-    at.ok_or(RenderError::OutOfBounds { index: index.into(), length })
+    at.ok_or_else(|| RenderError::OutOfBounds { index: index.into(), length })
 }
 
 /// The unit at which a byte stands, or -1.

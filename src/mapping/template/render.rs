@@ -204,7 +204,7 @@ impl<'r> Machine<'r> {
             },
             _ => return Ok(Flow::On),
         };
-        self.meter.make(items.len() * ITEM_BYTES)?;
+        self.meter.read(items.len() * ITEM_BYTES)?;
         let slots = [each.slot, VELOCITY_COUNT, VELOCITY_HAS_NEXT];
         let before = slots.map(|slot| self.slots.get(slot).cloned().unwrap_or(Value::Null));
         let length = items.len();
@@ -562,7 +562,7 @@ pub(super) fn place(index: i32, length: usize) -> Result<usize, RenderError> {
         Ok(at) => at,
         Err(_) => {
             let back = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
-            length.checked_sub(back).ok_or(out.clone())?
+            length.checked_sub(back).ok_or_else(|| out.clone())?
         }
     };
     if at < length { Ok(at) } else { Err(out) }

@@ -41,7 +41,9 @@ pub(super) struct Parser<'t, 'n> {
     /// The text is that of a string: a lone `$` at its end is no error.
     in_string: bool,
     depth: usize,
-    first_line: usize,
+    /// A place whose line is known, so that lines are counted only once.
+    counted: Cursor<'t>,
+    line: usize,
 }
 
 /// Nodes of one block, and the text that is not a node yet.
@@ -89,14 +91,16 @@ impl<'t, 'n> Parser<'t, 'n> {
         names: &'n mut Names,
         in_string: bool,
         depth: usize,
-        first_line: usize,
+        line: usize,
     ) -> Self {
-        Self { cursor: Cursor::new(text), names, in_string, depth, first_line }
+        let cursor = Cursor::new(text);
+        Self { cursor, names, in_string, depth, counted: cursor, line }
     }
 
     /// A parser for the text of a string that is part of this template.
     pub(super) fn nested<'s>(&mut self, text: &'s str) -> Result<Block, TemplateError> {
         let line = self.line();
+        (self.counted, self.line) = (self.cursor, line);
         Parser::<'s, '_>::new(text, self.names, true, self.depth + 1, line).all()
     }
 
@@ -112,7 +116,7 @@ impl<'t, 'n> Parser<'t, 'n> {
     }
 
     pub(super) fn line(&self) -> usize {
-        self.first_line + self.cursor.before().matches('\n').count()
+        self.line + self.cursor.since(self.counted).matches('\n').count()
     }
 
     pub(super) fn deeper<T>(

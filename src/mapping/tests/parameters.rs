@@ -201,6 +201,16 @@ fn bodies_are_read_where_they_look_like_json() {
     }
 }
 
+/// rest-data-plane 7.11: AWS takes 10,240 bytes of headers together.
+#[test]
+fn a_body_is_not_made_a_huge_header() {
+    let header = "integration.request.header.b";
+    let fits = "x".repeat(10_240);
+    assert!(map_body(header, "method.request.body", &fits).is_ok());
+    let refused = map_body(header, "method.request.body", &format!("{fits}x"));
+    assert_eq!(refused, Err(MappingError::BadHeaderValue(HeaderName::from_static("b"))));
+}
+
 proptest! {
     #[test]
     fn compiling_and_mapping_never_panic(key: String, expression: String, body: String) {

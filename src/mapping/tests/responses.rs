@@ -315,6 +315,11 @@ fn overrides_have_the_last_word() {
         let template = format!("#set($context.responseOverride.status = {ignored})");
         assert_eq!(answer(&template).unwrap().status, StatusCode::OK, "{ignored}");
     }
+    let not_final = answer("#set($context.responseOverride.status = 101)");
+    assert_eq!(not_final.err(), Some(MappingError::UndeclaredStatus { status: 101 }));
+    let many =
+        answer("#foreach($i in [1..501])#set($context.responseOverride.header[\"x$i\"] = 'v')#end");
+    assert_eq!(many.err(), Some(MappingError::TooManyOverrides { limit: 500 }));
     let line = answer("#set($context.responseOverride.header.b = \"a\nb\")");
     assert!(matches!(line, Err(MappingError::BadHeaderValue(_))), "{line:?}");
 }
