@@ -4,7 +4,7 @@
 //! The control plane keeps whatever AWS's API can say; the data plane serves less. Leaving
 //! something out would change behaviour (a dropped authorizer opens an API), so each thing that
 //! cannot be served is named with its place, and the stage is not served at all. What AWS itself
-//! has no effect for (tracing, execution logs, documentation, unused models and authorizers) is
+//! has no effect for (tracing, documentation, unused models and authorizers) is
 //! passed over.
 //!
 //! What passes here compiles: mappings, patterns, keys and log formats are tried as well.

@@ -40,15 +40,16 @@ pub struct Domain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mapping {
     /// Without slashes at its ends; empty maps everything.
-    base_path: Arc<str>,
+    base_path: Box<str>,
     api: ApiId,
     /// `None`: the first remaining segment names the stage.
     stage: Option<StageName>,
+    matched: Arc<Matched>,
 }
 
 #[derive(Debug)]
 struct Rule {
-    id: Arc<str>,
+    matched: Arc<Matched>,
     priority: u32,
     conditions: Vec<Condition>,
     strips_base_path: bool,
@@ -77,9 +78,9 @@ enum Glob {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Matched {
     /// The base path; empty for the one that maps everything.
-    BasePath(Arc<str>),
+    BasePath(Box<str>),
     /// The rule's id.
-    Rule(Arc<str>),
+    Rule(Box<str>),
 }
 
 /// Where a path leads.
@@ -90,7 +91,7 @@ pub struct Target<'c> {
     /// Where the path below the stage begins.
     pub rest: usize,
     /// `None` at an API's own host.
-    pub matched: Option<Matched>,
+    pub matched: Option<Arc<Matched>>,
 }
 
 /// Why a path of a known domain leads nowhere.
@@ -142,6 +143,7 @@ impl Domain {
             base_path: given.base_path.as_str().into(),
             api: stage.api.clone(),
             stage: (!given.stage_in_path).then(|| stage.name.clone()),
+            matched: Arc::new(Matched::BasePath(given.base_path.as_str().into())),
         };
         // All stages of an API bring the mapping that lets callers name them.
         if !self.mappings.contains(&mapping) {
@@ -152,7 +154,7 @@ impl Domain {
     fn rule(&mut self, stage: &Stage, given: &RoutingRule) {
         self.is_rules_only |= given.is_rules_only;
         self.rules.push(Rule {
-            id: given.id.as_str().into(),
+            matched: Arc::new(Matched::Rule(given.id.as_str().into())),
             priority: given.priority,
             conditions: given.conditions.iter().map(Condition::of).collect(),
             strips_base_path: given.strips_base_path,
@@ -177,7 +179,7 @@ impl Domain {
 impl Mapping {
     fn target<'c>(&'c self, path: &'c str) -> Option<Target<'c>> {
         let rest = below(path, &self.base_path)?;
-        let matched = Some(Matched::BasePath(Arc::clone(&self.base_path)));
+        let matched = Some(Arc::clone(&self.matched));
         let api = self.api.as_str();
         Some(match &self.stage {
             Some(stage) => Target { api, stage: stage.as_str(), rest, matched },
@@ -212,7 +214,7 @@ impl Rule {
             api: self.api.as_str(),
             stage: self.stage.as_str(),
             rest: rest.unwrap_or_default(),
-            matched: Some(Matched::Rule(Arc::clone(&self.id))),
+            matched: Some(Arc::clone(&self.matched)),
         })
     }
 }

@@ -6,12 +6,17 @@ use super::*;
 use crate::model::stage::HeaderCondition;
 
 fn mapping(base_path: &str, api: &str, stage: Option<&str>) -> Mapping {
-    Mapping { base_path: base_path.into(), api: ApiId::new(api), stage: stage.map(StageName::new) }
+    Mapping {
+        base_path: base_path.into(),
+        api: ApiId::new(api),
+        stage: stage.map(StageName::new),
+        matched: Arc::new(Matched::BasePath(base_path.into())),
+    }
 }
 
 fn rule(id: &str, priority: u32, conditions: &[RuleCondition], strips: bool) -> Rule {
     Rule {
-        id: id.into(),
+        matched: Arc::new(Matched::Rule(id.into())),
         priority,
         conditions: conditions.iter().map(Condition::of).collect(),
         strips_base_path: strips,
@@ -111,7 +116,8 @@ fn rules_go_by_priority_and_all_conditions_1_3() {
             rule("and", 10, &[base("/both/"), header("x-a", "1")], true),
         ]
     };
-    let table: [(&str, &[(&str, &str)], &str); 13] = [
+    type Sent<'t> = &'t [(&'static str, &'static str)];
+    let table: [(&str, Sent<'_>, &str); 13] = [
         ("/p", &[("x-version", "beta-7")], "beta s /p"),
         ("/p", &[("x-version", "beta"), ("x-user", "an admin too")], "both s /p"),
         // Values are compared with case, and lists are not split.
@@ -143,8 +149,8 @@ fn what_matched_is_known_1_3() {
     let domain =
         domain(vec![rule("r1", 1, &[base("r")], true)], vec![mapping("m", "a", Some("s"))], false);
     let matched = |path| domain.target(path, &HeaderMap::new()).unwrap().matched.unwrap();
-    assert_eq!(matched("/r/x"), Matched::Rule("r1".into()));
-    assert_eq!(matched("/m/x"), Matched::BasePath("m".into()));
+    assert_eq!(*matched("/r/x"), Matched::Rule("r1".into()));
+    assert_eq!(*matched("/m/x"), Matched::BasePath("m".into()));
 }
 
 #[test]

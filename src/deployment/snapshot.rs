@@ -189,7 +189,7 @@ pub struct Resolved {
     base: usize,
     parameters: Vec<Range<usize>>,
     /// By which entry of a custom domain the call came.
-    matched: Option<Matched>,
+    matched: Option<Arc<Matched>>,
 }
 
 /// Why a call means no route.
@@ -211,7 +211,7 @@ pub enum ResolveError {
     #[error("a health check")]
     HealthCheck,
     #[error("API `{}`, stage `{}` has no method for this path", .stage.api, .stage.name)]
-    NoRoute { stage: Arc<Stage>, matched: Option<Matched> },
+    NoRoute { stage: Arc<Stage>, matched: Option<Arc<Matched>> },
     #[error("the method's ARN has more than 1,600 bytes")]
     ArnTooLong,
 }
@@ -415,7 +415,7 @@ impl Resolved {
 
     /// By which entry of a custom domain the call came; `None` at the API's own host.
     pub fn matched(&self) -> Option<&Matched> {
-        self.matched.as_ref()
+        self.matched.as_deref()
     }
 
     /// Where the path below the stage begins within the request's path.

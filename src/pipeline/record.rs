@@ -35,7 +35,7 @@ pub struct Telemetry {
 pub enum Meant {
     Route(Resolved),
     /// A stage that has no method for the path: AWS counts and logs these calls there.
-    Stage(Arc<Stage>, Option<Matched>),
+    Stage(Arc<Stage>, Option<Arc<Matched>>),
     Nothing,
 }
 
@@ -58,7 +58,7 @@ impl Meant {
     fn matched(&self) -> Option<&Matched> {
         match self {
             Meant::Route(resolved) => resolved.matched(),
-            Meant::Stage(_, matched) => matched.as_ref(),
+            Meant::Stage(_, matched) => matched.as_deref(),
             Meant::Nothing => None,
         }
     }

@@ -9,8 +9,6 @@
 //!
 //! AWS: API Gateway Developer Guide, "Set up CloudWatch logging for REST APIs in API Gateway".
 
-use std::fmt::Write as _;
-
 use http::StatusCode;
 
 use crate::call::{Body, CacheStatus, Call, Reply};
@@ -159,17 +157,16 @@ fn rendered(id: &str, lines: &[(Timestamp, String)]) -> String {
     let mut out = String::new();
     for (_, text) in lines {
         let begin = out.len();
-        // Writing to a string cannot fail.
-        let _ = write!(out, "({id}) ");
+        out.push('(');
+        out.push_str(id);
+        out.push_str(") ");
         for c in text.chars() {
             let before = out.len();
             match c {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push('\t'),
-                c if c.is_control() => {
-                    let _ = write!(out, "\\u{:04x}", u32::from(c));
-                }
+                c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
                 c => out.push(c),
             }
             if out.len() - begin > EVENT_BYTES_MAX {
