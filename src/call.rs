@@ -126,13 +126,24 @@ pub struct Reply {
     /// Set where a cache further down vouches for the reply: how long it may still be kept, and
     /// the last purge that had been applied when the answer was begun.
     pub freshness: Option<Freshness>,
+    /// Whether the execution log has this call already.
+    pub is_logged: bool,
 }
 
 /// What an integration did for a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntegrationReport {
+    /// What the endpoint answered; 0 where it did not.
     pub status: u16,
     pub latency_ms: u64,
+    /// What a function's code answered, where the endpoint is Lambda and hands it through.
+    pub function_status: Option<u16>,
+    /// Why there is no answer, in the words of the execution log.
+    pub error: Option<Arc<str>>,
+    /// The AWS service's own id of the request.
+    pub request_id: Option<Arc<str>>,
+    /// `responseTransferMode` is STREAM.
+    pub is_streamed: bool,
 }
 
 /// Why the gateway answered by itself.
@@ -179,6 +190,7 @@ impl Reply {
             refusal: None,
             cache: CacheStatus::Off,
             freshness: None,
+            is_logged: false,
         }
     }
 }

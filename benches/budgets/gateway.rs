@@ -199,6 +199,7 @@ fn deployment(backend: SocketAddr, routes: usize) -> StageDeployment {
             domain_name: HOST.into(),
             base_path: String::new(),
             certificate: None,
+            stage_in_path: false,
         }],
         ..StageDeployment::default()
     }

@@ -13,8 +13,8 @@ use crate::call::ExtendedId;
 use crate::deployment::part::{Part, PartError};
 use crate::deployment::router::{Router, RouterError};
 use crate::deployment::snapshot::{
-    AccessLog, CacheRules, CanaryStage, CustomFlow, Flow, LambdaProxyFlow, PartHash, Route, Site,
-    Stage,
+    AccessLog, CacheRules, CanaryStage, CustomFlow, ExecutionLogging, Flow, LambdaProxyFlow,
+    PartHash, Route, Site, Stage,
 };
 use crate::integration::{Access, CompiledIntegration};
 use crate::limits::Throttle;
@@ -28,7 +28,7 @@ use crate::mapping::responses::ResponseMapping;
 use crate::mapping::schema::{Models, SchemaError};
 use crate::mapping::validation::RequestValidation;
 use crate::model::rest_api::{IntegrationKind, Method, Resource, RestApi};
-use crate::model::stage::{Canary, MethodSettings, StageDeployment};
+use crate::model::stage::{Canary, LoggingLevel, MethodSettings, StageDeployment};
 use crate::telemetry::access_log::{AccessLogError, AccessLogs, Format, FormatError};
 use crate::telemetry::metrics::{MethodKey, Metrics, StageMeter};
 
@@ -165,9 +165,31 @@ impl Compiler {
                 resource: resource.path.clone(),
             })
         });
+        route.execution_log = match settings.logging_level {
+            LoggingLevel::Off => None,
+            level => Some(ExecutionLogging {
+                errors_only: level == LoggingLevel::Error,
+                shows_data: settings.data_trace,
+                log: self.access_logs.open(&execution_log_file(deployment, half))?,
+            }),
+        };
         Ok(route)
     }
 }
+
+/// The file that stands for AWS's log group `API-Gateway-Execution-Logs_{api}/{stage}`, and for
+/// `…/{stage}/Canary`. Ids and names of stages have no character that a file's name cannot have;
+/// what comes from elsewhere is made so.
+fn execution_log_file(deployment: &StageDeployment, half: Half) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
+    let name = format!("{}-{}", deployment.api.id, deployment.stage.name);
+    let name: String = name.chars().map(plain).take(LOG_NAME_BYTES_MAX).collect();
+    let canary = if half.is_canary == Some(true) { "-canary" } else { "" };
+    format!("execution-{name}{canary}.log")
+}
+
+/// Bytes taken of an API's and a stage's name for the log's file; file systems allow 255.
+const LOG_NAME_BYTES_MAX: usize = 200;
 
 /// Which deployment of a stage is compiled.
 #[derive(Clone, Copy, Debug, Default)]
@@ -233,6 +255,8 @@ fn assemble(
         minimum_compression_size: api.minimum_compression_size,
         cache_headers: stage.cache_headers,
         domains: deployment.domains.clone(),
+        routing_rules: deployment.routing_rules.clone(),
+        default_endpoint_disabled: api.default_endpoint_disabled,
         meter,
         access_log,
         routes,
@@ -292,6 +316,7 @@ fn route(
         timeout_ms: method.integration.timeout_ms,
         is_streamed: integration.is_streamed,
         meter: None,
+        execution_log: None,
     })
 }
 

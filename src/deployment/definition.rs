@@ -4,7 +4,7 @@
 //! The control plane keeps whatever AWS's API can say; the data plane serves less. Leaving
 //! something out would change behaviour (a dropped authorizer opens an API), so each thing that
 //! cannot be served is named with its place, and the stage is not served at all. What AWS itself
-//! has no effect for (tracing, execution logs, documentation, unused models and authorizers) is
+//! has no effect for (tracing, documentation, unused models and authorizers) is
 //! passed over.
 //!
 //! What passes here compiles: mappings, patterns, keys and log formats are tried as well.
@@ -144,6 +144,7 @@ fn rest_api(definition: &Value, limits: &Limits, found: &mut Findings) -> RestAp
         id: ApiId::new(text(rest_api, "id").unwrap_or_default()),
         name: text(rest_api, "name").unwrap_or_default().to_owned(),
         endpoint_type: endpoint_type(rest_api, found),
+        default_endpoint_disabled: is_true(rest_api, "disableExecuteApiEndpoint"),
         binary_media_types: texts(rest_api.get("binaryMediaTypes")),
         minimum_compression_size: minimum_compression_size(rest_api, found),
         resources: resources(definition, limits, found),
@@ -232,9 +233,6 @@ impl Findings {
 fn refuse_of_api(api: &Value, found: &mut Findings) {
     if text(api, "policy").is_some_and(|policy| !policy.trim().is_empty()) {
         found.unbuilt("restApi policy", "a resource policy");
-    }
-    if is_true(api, "disableExecuteApiEndpoint") {
-        found.unbuilt("restApi disableExecuteApiEndpoint", "switching the default host name off");
     }
     if text(api, "securityPolicy").is_some_and(|name| !matches!(name, "TLS_1_0" | "TLS_1_2")) {
         found.unbuilt("restApi securityPolicy", "a TLS policy of the API's own");

@@ -7,7 +7,6 @@
 //! A change compiles what it changed: a stage whose content bears the fingerprint it was compiled
 //! under is taken over as it is.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,14 +22,16 @@ use crate::store::parts::{Manifest, PartRef, Parts};
 
 pub mod compile;
 pub mod definition;
+pub mod domains;
 pub mod part;
 pub mod router;
 pub mod snapshot;
 pub mod source;
 
 use compile::{Compiler, DeploymentError};
+use domains::Domains;
 use part::{Part, PartError};
-use snapshot::{Mapping, PartHash, ResolveError, Resolved, Site, Snapshot, Stage};
+use snapshot::{PartHash, ResolveError, Resolved, Site, Snapshot, Stage};
 use source::{Source, SourceError};
 
 /// Snapshots the region keeps, so that it can answer with the route an edge resolved shortly
@@ -338,21 +339,11 @@ impl Deployments {
 
     fn swap(&self, epoch: u64, stages: Vec<Arc<Stage>>) {
         let mut apis: HashMap<Box<str>, Vec<Arc<Stage>>> = HashMap::new();
-        let mut domains: HashMap<Box<str>, Vec<Mapping>> = HashMap::new();
+        let domains = Domains::of(&stages);
         for stage in stages {
-            for given in &stage.domains {
-                domains.entry(given.domain_name.as_str().into()).or_default().push(Mapping {
-                    base_path: given.base_path.clone(),
-                    api: stage.api.clone(),
-                    stage: Some(stage.name.clone()),
-                });
-            }
             apis.entry(stage.api.as_str().into()).or_default().push(stage);
         }
         let site = Arc::clone(&self.compiler.site);
-        for mappings in domains.values_mut() {
-            mappings.sort_by_key(|mapping| Reverse(mapping.base_path.len()));
-        }
         let next = Snapshot { epoch, apis, domains, site };
         let previous = self.current.swap(Arc::new(next));
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -205,6 +205,7 @@ fn a_domain_follows_the_change_of_its_stage() {
         let mut content = content(1, version);
         content.domains = vec![BasePathMapping {
             certificate: None,
+            stage_in_path: false,
             domain_name: "shop.example.com".into(),
             base_path: String::new(),
         }];

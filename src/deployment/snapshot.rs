@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Authorizer;
 use crate::cache::key::KeyTemplate;
 use crate::call::{Call, Door, ExtendedId};
+use crate::deployment::domains::{Domains, Matched, Nowhere, Target, staged};
 use crate::deployment::router::Router;
 use crate::integration::CompiledIntegration;
 use crate::limits::Throttle;
@@ -33,7 +34,7 @@ use crate::mapping::validation::RequestValidation;
 use crate::model::ids::{ApiId, DeploymentId, ResourceId, StageName};
 use crate::model::quotas;
 use crate::model::rest_api::{EndpointType, IntegrationKind};
-use crate::model::stage::{BasePathMapping, UnauthorizedCacheControl};
+use crate::model::stage::{BasePathMapping, RoutingRule, UnauthorizedCacheControl};
 use crate::telemetry::access_log::{self, Format};
 use crate::telemetry::metrics::StageMeter;
 
@@ -45,7 +46,7 @@ pub type PartHash = [u8; 32];
 pub struct Snapshot {
     pub epoch: u64,
     pub(super) apis: HashMap<Box<str>, Vec<Arc<Stage>>>,
-    pub(super) domains: HashMap<Box<str>, Vec<Mapping>>,
+    pub(super) domains: Domains,
     pub(super) site: Arc<Site>,
 }
 
@@ -60,16 +61,6 @@ pub struct Site {
     pub domain: String,
     /// No edges: the region's public door serves edge-optimized APIs as well.
     pub regional_only: bool,
-}
-
-/// One base path of a custom domain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mapping {
-    /// Without slashes at its ends; empty maps everything.
-    pub base_path: String,
-    pub api: ApiId,
-    /// `None`: the first remaining segment names the stage.
-    pub stage: Option<StageName>,
 }
 
 /// One stage, compiled.
@@ -94,6 +85,9 @@ pub struct Stage {
     pub minimum_compression_size: Option<u32>,
     pub cache_headers: bool,
     pub domains: Vec<BasePathMapping>,
+    pub routing_rules: Vec<RoutingRule>,
+    /// Reachable by custom domain names only.
+    pub default_endpoint_disabled: bool,
     pub meter: Arc<StageMeter>,
     pub access_log: Option<AccessLog>,
     pub gateway_responses: GatewayResponses,
@@ -143,6 +137,18 @@ pub struct Route {
     pub is_streamed: bool,
     /// The method's own numbers, where its settings ask for them.
     pub meter: Option<Arc<StageMeter>>,
+    /// `None` where the method's settings say OFF.
+    pub execution_log: Option<ExecutionLogging>,
+}
+
+/// What the execution log gets of a method's calls, and where that is.
+#[derive(Debug)]
+pub struct ExecutionLogging {
+    /// Only of calls that fail.
+    pub errors_only: bool,
+    /// Bodies and headers as well.
+    pub shows_data: bool,
+    pub log: Arc<access_log::AccessLog>,
 }
 
 /// What is done with a call before its integration is asked and after it has answered.
@@ -194,6 +200,8 @@ pub struct Resolved {
     /// Where the path below the stage begins within the request's path.
     base: usize,
     parameters: Vec<Range<usize>>,
+    /// By which entry of a custom domain the call came.
+    matched: Option<Arc<Matched>>,
 }
 
 /// Why a call means no route.
@@ -207,8 +215,15 @@ pub enum ResolveError {
     UnknownStage { api: ApiId, stage: String },
     #[error("API `{0}` is not served at this door")]
     WrongDoor(ApiId),
-    #[error("API `{}`, stage `{}` has no method for this path", .0.api, .0.name)]
-    NoRoute(Arc<Stage>),
+    #[error("no routing rule of `{0}` fits")]
+    NoRule(String),
+    #[error("API `{0}` is reachable by its custom domain names only")]
+    EndpointDisabled(ApiId),
+    /// No call of an API: the service's own health check.
+    #[error("a health check")]
+    HealthCheck,
+    #[error("API `{}`, stage `{}` has no method for this path", .stage.api, .stage.name)]
+    NoRoute { stage: Arc<Stage>, matched: Option<Arc<Matched>> },
     #[error("the method's ARN has more than 1,600 bytes")]
     ArnTooLong,
 }
@@ -225,6 +240,9 @@ impl Snapshot {
             return Err(self.missing(target.api, target.stage));
         };
         let stage = stage.drawn(&call.extended_id);
+        if stage.default_endpoint_disabled && target.matched.is_none() {
+            return Err(ResolveError::EndpointDisabled(stage.api.clone()));
+        }
         if !self.admits(stage.endpoint_type, &call.connection.door) {
             return Err(ResolveError::WrongDoor(stage.api.clone()));
         }
@@ -235,10 +253,12 @@ impl Snapshot {
         }
         let mut found = Vec::new();
         let Some(route) = stage.router.find(&call.head.method, below, &mut found) else {
-            return Err(ResolveError::NoRoute(Arc::clone(stage)));
+            let stage = Arc::clone(stage);
+            return Err(ResolveError::NoRoute { stage, matched: target.matched });
         };
         let parameters = found.into_iter().map(|(_, range)| range).collect();
-        Ok(Resolved { stage: Arc::clone(stage), route: *route, base: rest, parameters })
+        let (stage, matched) = (Arc::clone(stage), target.matched);
+        Ok(Resolved { stage, route: *route, base: rest, parameters, matched })
     }
 
     /// The same for a call an edge resolved, provided this snapshot has the very content the edge
@@ -288,16 +308,27 @@ impl Snapshot {
         if call.connection.door == Door::Private
             && let Some(api) = call.head.headers.get(API_ID_HEADER)
         {
-            return Ok(staged(path, api.to_str().unwrap_or_default()));
+            let api = lower(api.to_str().unwrap_or_default());
+            return Ok(staged(path, self.known(&api)?));
         }
         let host = host(call);
         let host = lower(host);
         if let Some(api) = self.api_of_host(&host) {
             let api = self.known(api)?;
-            return Ok(staged(path, api));
+            return if is_reserved(path) {
+                Err(ResolveError::HealthCheck)
+            } else {
+                Ok(staged(path, api))
+            };
         }
-        if let Some(mappings) = self.domains.get(&*host) {
-            return mapped(path, mappings).ok_or_else(|| ResolveError::UnknownHost(host.into()));
+        if let Some(domain) = self.domains.find(&host) {
+            if is_reserved(path) {
+                return Err(ResolveError::HealthCheck);
+            }
+            return domain.target(path, &call.head.headers).map_err(|nowhere| match nowhere {
+                Nowhere::NoMapping => ResolveError::UnknownHost(host.into_owned()),
+                Nowhere::NoRule => ResolveError::NoRule(host.into_owned()),
+            });
         }
         match path_style(path) {
             Some((api, rest)) => {
@@ -314,7 +345,7 @@ impl Snapshot {
         let (label, rest) = host.split_once('.')?;
         let rest = rest.strip_prefix("execute-api.")?;
         let domain = rest.strip_prefix(self.site.aws_region.as_str())?.strip_prefix('.')?;
-        let known = domain == self.site.domain || domain == AWS_DOMAIN;
+        let known = domain == self.site.domain || AWS_DOMAINS.contains(&domain);
         known.then(|| label.split_once("-vpce-").map_or(label, |(api, _)| api))
     }
 
@@ -328,54 +359,20 @@ impl Snapshot {
 }
 
 /// Clients written for AWS may keep its host name and only connect elsewhere.
-const AWS_DOMAIN: &str = "amazonaws.com";
+const AWS_DOMAINS: [&str; 2] = ["amazonaws.com", "amazonaws.com.cn"];
 /// Prefix of the form that needs no host name of its own: `/_api/{api}/{stage}/…`.
 pub const PATH_STYLE: &str = "/_api/";
 
-struct Target<'c> {
-    api: &'c str,
-    stage: &'c str,
-    /// Where the path below the stage begins.
-    rest: usize,
-}
-
-/// `/{stage}/…`; leading slashes collapse.
-fn staged<'c>(path: &'c str, api: &'c str) -> Target<'c> {
-    let start = path.len() - path.trim_start_matches('/').len();
-    let after = path.get(start..).unwrap_or_default();
-    let end = start + memchr::memchr(b'/', after.as_bytes()).unwrap_or(after.len());
-    Target { api, stage: path.get(start..end).unwrap_or_default(), rest: end }
+/// Paths that the service keeps for its health check, at the root of each of its host names.
+/// AWS: "Amazon API Gateway important notes".
+fn is_reserved(path: &str) -> bool {
+    matches!(path, "/ping" | "/sping")
 }
 
 fn path_style(path: &str) -> Option<(&str, usize)> {
     let after = path.strip_prefix(PATH_STYLE)?;
     let end = memchr::memchr(b'/', after.as_bytes()).unwrap_or(after.len());
     Some((after.get(..end)?, PATH_STYLE.len() + end))
-}
-
-/// The longest base path that is a whole-segment prefix; mappings stand longest first.
-fn mapped<'c>(path: &'c str, mappings: &'c [Mapping]) -> Option<Target<'c>> {
-    let start = path.len() - path.trim_start_matches('/').len();
-    let after = path.get(start..)?;
-    for mapping in mappings {
-        let base = mapping.base_path.as_str();
-        let Some(rest) = after.strip_prefix(base) else { continue };
-        if !(base.is_empty() || rest.is_empty() || rest.starts_with('/')) {
-            continue;
-        }
-        // An empty base path leaves the first slash to the path below.
-        let rest = if base.is_empty() { start.saturating_sub(1) } else { start + base.len() };
-        let api = mapping.api.as_str();
-        return Some(match &mapping.stage {
-            Some(stage) => Target { api, stage: stage.as_str(), rest },
-            None => {
-                let mut target = staged(path.get(rest..)?, api);
-                target.rest += rest;
-                target
-            }
-        });
-    }
-    None
 }
 
 /// Collapses leading slashes of the path below the stage, leaving the last of them.
@@ -421,11 +418,16 @@ fn arn_length(site: &Site, stage: &Stage, method: &Method, below: &str) -> usize
 impl Resolved {
     /// A call of `stage`'s only route, whatever its path. `parameters` lie within the path.
     pub fn only_route(stage: Arc<Stage>, parameters: Vec<Range<usize>>) -> Self {
-        Self { stage, route: 0, base: 0, parameters }
+        Self { stage, route: 0, base: 0, parameters, matched: None }
     }
 
     pub fn route(&self) -> &Route {
         &self.stage.routes[self.route]
+    }
+
+    /// By which entry of a custom domain the call came; `None` at the API's own host.
+    pub fn matched(&self) -> Option<&Matched> {
+        self.matched.as_deref()
     }
 
     /// Where the path below the stage begins within the request's path.

@@ -68,7 +68,9 @@ fn deployment(endpoint_type: EndpointType, paths: &[&str]) -> StageDeployment {
 }
 
 fn snapshot(endpoint_type: EndpointType) -> Snapshot {
-    compiled(&deployment(endpoint_type, &["/{proxy+}", "/hardcoded"]))
+    let mut model = deployment(endpoint_type, &["/{proxy+}", "/hardcoded"]);
+    model.domains = vec![mapped("v1/x", false), mapped("", true)];
+    compiled(&model)
 }
 
 fn canary_snapshot(percent_traffic: f64) -> Snapshot {
@@ -97,20 +99,21 @@ fn compiled(model: &StageDeployment) -> Snapshot {
         metrics: Arc::new(Metrics::new()),
         access_logs: AccessLogs::start(LogConfig { folder: std::env::temp_dir() }, &tasks),
     };
-    let stage = compiler.stage(model, [7; 32]).unwrap();
-    let mappings = vec![
-        Mapping {
-            base_path: "v1/x".into(),
-            api: ApiId::new("abc123"),
-            stage: Some(StageName::new("stage")),
-        },
-        Mapping { base_path: String::new(), api: ApiId::new("abc123"), stage: None },
-    ];
+    let stage = Arc::new(compiler.stage(model, [7; 32]).unwrap());
     Snapshot {
         epoch: 1,
-        apis: HashMap::from([("abc123".into(), vec![Arc::new(stage)])]),
-        domains: HashMap::from([("api.example.com".into(), mappings)]),
+        domains: Domains::of([&stage]),
+        apis: HashMap::from([("abc123".into(), vec![stage])]),
         site,
+    }
+}
+
+fn mapped(base_path: &str, stage_in_path: bool) -> BasePathMapping {
+    BasePathMapping {
+        domain_name: "api.example.com".into(),
+        base_path: base_path.into(),
+        stage_in_path,
+        certificate: None,
     }
 }
 
@@ -184,6 +187,66 @@ fn base_path_mappings() {
     check("api.example.com", "/stage/hardcoded", found);
     check("api.example.com", "/v1/xy/hardcoded", Err("no stage `v1`"));
     check("api.example.com", "/v1/x/", Err("no method"));
+}
+
+/// rest-data-plane 1.1: off, the default host answers 403, in every form it has; custom domains do
+/// not mind.
+#[test]
+fn the_default_endpoint_can_be_switched_off() {
+    let mut model = deployment(EndpointType::Edge, &["/hardcoded"]);
+    model.domains = vec![mapped("v1", false)];
+    model.api.default_endpoint_disabled = true;
+    let snapshot = compiled(&model);
+    let resolve = |host, path| snapshot.resolve(&call(Door::Edge, host, path));
+    for (host, path) in [
+        (HOST_NAME, "/stage/hardcoded"),
+        ("abc123.execute-api.us-east-1.amazonaws.com", "/stage/hardcoded"),
+        ("localhost", "/_api/abc123/stage/hardcoded"),
+    ] {
+        assert!(matches!(resolve(host, path), Err(ResolveError::EndpointDisabled(_))), "{host}");
+    }
+    assert!(resolve("api.example.com", "/v1/hardcoded").is_ok());
+}
+
+/// rest-data-plane 1.1: kept for the service's health check, at the root of each host.
+#[test]
+fn ping_is_reserved() {
+    for (host, path, reserved) in [
+        (HOST_NAME, "/ping", true),
+        (HOST_NAME, "/sping", true),
+        ("api.example.com", "/ping", true),
+        ("api.example.com", "/sping", true),
+        ("api.example.com", "/stage/ping", false),
+        ("api.example.com", "/v1/x/ping", false),
+        ("api.example.com", "/ping/x", false),
+        ("localhost", "/ping", false),
+    ] {
+        let found = snapshot(EndpointType::Edge).resolve(&call(Door::Edge, host, path));
+        let is = matches!(found, Err(ResolveError::HealthCheck));
+        assert_eq!(is, reserved, "{host} {path}");
+    }
+}
+
+/// rest-data-plane 1.1: private APIs by their host, an alias with the endpoint's id, or a header.
+#[test]
+fn private_forms() {
+    let snapshot = snapshot(EndpointType::Private);
+    let found = |host: &str, header: Option<&str>| {
+        let mut call = call(Door::Private, host, "/stage/hardcoded");
+        if let Some(value) = header {
+            call.head.headers.insert(API_ID_HEADER, value.parse().unwrap());
+        }
+        snapshot.resolve(&call).map(|found| found.stage.api.to_string()).ok()
+    };
+    let api = Some("abc123".to_owned());
+    assert_eq!(found(HOST_NAME, None), api);
+    assert_eq!(found("abc123-vpce-0a1b.execute-api.us-east-1.amazonaws.com", None), api);
+    assert_eq!(found("abc123.execute-api.us-east-1.amazonaws.com.cn", None), api);
+    let endpoint = "vpce-0a1b-x.execute-api.us-east-1.vpce.amazonaws.com";
+    assert_eq!(found(endpoint, Some("abc123")), api);
+    assert_eq!(found(endpoint, Some("ABC123")), api);
+    assert_eq!(found(endpoint, Some("other")), None);
+    assert_eq!(found(endpoint, None), None);
 }
 
 #[test]

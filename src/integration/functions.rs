@@ -85,7 +85,12 @@ impl Integrations {
         let sender = Sender { tag: call.tag.as_ref(), ..target.sender() };
         let invoked = self.run(invocation, sender, began).await?;
         let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let report = IntegrationReport { status: invoked.status, latency_ms };
+        let report = IntegrationReport {
+            status: invoked.status,
+            latency_ms,
+            is_streamed: target.function.is_streamed,
+            ..IntegrationReport::default()
+        };
         Ok((invoked, report))
     }
 

@@ -327,7 +327,8 @@ impl Integrations {
         };
         let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = reply.integration.as_ref().map_or(reply.status.as_u16(), |had| had.status);
-        reply.integration = Some(IntegrationReport { status, latency_ms: latency });
+        reply.integration =
+            Some(IntegrationReport { status, latency_ms: latency, ..IntegrationReport::default() });
         Ok(reply)
     }
 }

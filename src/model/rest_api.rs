@@ -13,6 +13,9 @@ pub struct RestApi {
     pub id: ApiId,
     pub name: String,
     pub endpoint_type: EndpointType,
+    /// `disableExecuteApiEndpoint`: reachable by custom domain names only.
+    #[serde(default)]
+    pub default_endpoint_disabled: bool,
     /// Media types whose bodies are binary, such as `image/png` or `*/*`.
     pub binary_media_types: Vec<String>,
     /// Responses of at least this many bytes are compressed when the client asks; `None` is off.

@@ -19,6 +19,9 @@ pub struct StageDeployment {
     pub stage: Stage,
     /// Custom domain names under which the stage answers.
     pub domains: Vec<BasePathMapping>,
+    /// Rules of custom domains that lead to the stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routing_rules: Vec<RoutingRule>,
     /// Id of each VPC link that the API names → ARNs of the load balancers behind it.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub vpc_links: IndexMap<String, Vec<String>>,
@@ -32,9 +35,47 @@ pub struct BasePathMapping {
     pub domain_name: String,
     /// Without slashes at its ends; empty maps everything.
     pub base_path: String,
+    /// Whether the caller names the stage, in the segment after the base path.
+    #[serde(default)]
+    pub stage_in_path: bool,
     /// What the domain's owner uploaded for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<DomainCertificate>,
+}
+
+/// A rule of a custom domain that leads to a stage.
+/// AWS: API Gateway Version 2 API Reference, "RoutingRule".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutingRule {
+    /// Lower-case host name.
+    pub domain_name: String,
+    pub id: String,
+    /// 1 to 1,000,000, unique in its domain; the lowest number is asked first.
+    pub priority: u32,
+    /// All must fit; without any the rule fits every call.
+    pub conditions: Vec<RuleCondition>,
+    /// Whether the base path that fitted is taken off.
+    pub strips_base_path: bool,
+    /// The domain has no other way than its rules (`ROUTING_RULE_ONLY`).
+    pub is_rules_only: bool,
+    /// What the domain's owner uploaded for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<DomainCertificate>,
+}
+
+/// Fits when any of its members does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RuleCondition {
+    Headers(Vec<HeaderCondition>),
+    BasePaths(Vec<String>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderCondition {
+    /// In any case.
+    pub header: String,
+    /// `*` at its beginning, its end or both stands for anything; compared with case.
+    pub value_glob: String,
 }
 
 /// A certificate for a custom domain, as every node that answers for the domain needs it.

@@ -238,13 +238,6 @@ fn each_thing_not_built_is_refused_at_its_place() {
         (
             small(
                 r#"{"url": "https://x/base"}"#,
-                r#"{"x-amazon-apigateway-endpoint-configuration": {"disableExecuteApiEndpoint": true}}"#,
-            ),
-            "servers[0].x-amazon-apigateway-endpoint-configuration.disableExecuteApiEndpoint:",
-        ),
-        (
-            small(
-                r#"{"url": "https://x/base"}"#,
                 r#"{"x-amazon-apigateway-endpoint-configuration": {"vpcEndpointIds": ["v"]}}"#,
             ),
             "vpcEndpointIds:",
@@ -615,6 +608,7 @@ fn what_is_named_no_more_goes_with_what_points_to_it() {
             domain_name: "a.example".to_owned(),
             base_path: String::new(),
             certificate: None,
+            stage_in_path: false,
         };
         config.domains.push(domain);
         judged(PETSTORE.as_bytes(), &config).outcome.unwrap()

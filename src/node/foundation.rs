@@ -298,13 +298,17 @@ impl Core {
     pub(super) fn take_certificates(&self) {
         let snapshot = self.gateway.deployments.current();
         let mut sources: Vec<CertificateSource> = Vec::new();
-        for domain in snapshot.stages().flat_map(|stage| &stage.domains) {
-            let Some(certificate) = &domain.certificate else { continue };
-            if sources.iter().any(|known| known.names.contains(&domain.domain_name)) {
+        let mapped = snapshot.stages().flat_map(|stage| &stage.domains);
+        let mapped = mapped.map(|mapping| (&mapping.domain_name, &mapping.certificate));
+        let ruled = snapshot.stages().flat_map(|stage| &stage.routing_rules);
+        let ruled = ruled.map(|rule| (&rule.domain_name, &rule.certificate));
+        for (name, certificate) in mapped.chain(ruled) {
+            let Some(certificate) = certificate else { continue };
+            if sources.iter().any(|known| known.names.contains(name)) {
                 continue;
             }
             sources.push(CertificateSource {
-                names: vec![domain.domain_name.clone()],
+                names: vec![name.clone()],
                 material: Material::Pem {
                     chain: certificate.chain.as_bytes().into(),
                     key: certificate.key.as_bytes().into(),

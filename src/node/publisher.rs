@@ -11,8 +11,7 @@
 //! AWS: API Gateway REST API Reference, "Stage", "BasePathMapping", "DomainName"; Developer Guide,
 //! "Custom domain name for public REST APIs in API Gateway".
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -23,7 +22,10 @@ use crate::deployment::definition::{
 };
 use crate::deployment::{Changed, Deployments, Fingerprint, Wanted};
 use crate::model::ids::{ApiId, StageName};
-use crate::model::stage::{BasePathMapping, DomainCertificate, StageDeployment};
+use crate::model::stage::{
+    BasePathMapping, DomainCertificate, HeaderCondition, RoutingRule, RuleCondition,
+    StageDeployment,
+};
 use crate::node::backing::{self, Links};
 use crate::node::config::{Doors, TimeoutsConfig};
 use crate::store::control::{Body, Kind, Object, State};
@@ -31,6 +33,8 @@ use crate::store::parts::PartRef;
 
 /// The id of a mapping without a base path (recorded).
 const NO_BASE_PATH: &str = "(none)";
+/// The routing mode that leaves base path mappings out.
+const RULES_ONLY: &str = "ROUTING_RULE_ONLY";
 
 /// What the last look found, so that the next tells only what is new.
 #[derive(Debug, Default)]
@@ -121,8 +125,8 @@ pub fn from_state(
     stages.sort_unstable_by_key(|(api, name, _)| (*api, *name));
     for (api, name, object) in stages {
         let key = (ApiId::new(api), StageName::new(name));
-        let domains = domains.remove(&key);
-        let found = FoundStage { state, api, object, domains, links: &links };
+        let places = domains.remove(&key).unwrap_or_default();
+        let found = FoundStage { state, api, object, places, links: &links };
         seen.insert(key.clone());
         let fingerprint = match found.fingerprint() {
             Ok(fingerprint) => fingerprint,
@@ -176,7 +180,7 @@ struct FoundStage<'s> {
     state: &'s State,
     api: &'s str,
     object: &'s Object,
-    domains: Option<Vec<BasePathMapping>>,
+    places: Places,
     /// All there are.
     links: &'s Links,
 }
@@ -192,14 +196,14 @@ impl FoundStage<'_> {
         struct Ingredients<'i> {
             revision: u64,
             deployment: &'i str,
-            domains: &'i Option<Vec<BasePathMapping>>,
+            places: &'i Places,
             links: Option<&'i Links>,
             certificate: Option<u64>,
         }
         let ingredients = Ingredients {
             revision: self.object.revision,
             deployment: self.deployment_id(),
-            domains: &self.domains,
+            places: &self.places,
             // A link may be made after the deployment that names it.
             links: self.names_links().then_some(self.links),
             certificate: backing::certificate(self.state, &self.object.body)
@@ -232,9 +236,10 @@ impl FoundStage<'_> {
     fn content(&self, doors: Doors, limits: &Limits) -> Result<StageDeployment, String> {
         let id = self.deployment_id();
         let definition = self.definition(id)?;
-        let (stage, domains) = (&self.object.body, self.domains.clone().unwrap_or_default());
-        let mut deployment =
-            stage_deployment(&definition, stage, domains, limits).map_err(|why| joined(&why))?;
+        let (stage, places) = (&self.object.body, self.places.clone());
+        let mut deployment = stage_deployment(&definition, stage, places.mappings, limits)
+            .map_err(|why| joined(&why))?;
+        deployment.routing_rules = places.rules;
         if let Some(id) = canary_deployment_id(stage) {
             let definition = self.definition(id)?;
             add_canary(&mut deployment, &definition, stage, limits).map_err(|why| joined(&why))?;
@@ -260,27 +265,39 @@ fn joined(places: &[Unserved]) -> String {
     places.join("; ")
 }
 
-/// Custom domains by the stage they are mapped to.
-fn domains(
-    state: &State,
-    reasons: &mut Vec<(String, String)>,
-) -> HashMap<Key, Vec<BasePathMapping>> {
-    let mut found: HashMap<Key, Vec<BasePathMapping>> = HashMap::new();
+/// What custom domains say of one stage.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Places {
+    mappings: Vec<BasePathMapping>,
+    rules: Vec<RoutingRule>,
+}
+
+/// Custom domains by the stage they lead to.
+fn domains(state: &State, reasons: &mut Vec<(String, String)>) -> HashMap<Key, Places> {
+    let mut found: HashMap<Key, Places> = HashMap::new();
     let mut names: Vec<_> = state.all(Kind::DomainName).collect();
     names.sort_unstable_by_key(|(scope, name, _)| (*scope, *name));
     for (_, name, object) in names {
-        if let Some(reason) = unserved_domain(state, name, &object.body) {
-            reasons.push((format!("domain name {name}"), reason.to_owned()));
+        let what = || format!("domain name {name}");
+        if let Some(reason) = unserved_domain(&object.body) {
+            reasons.push((what(), reason.to_owned()));
             continue;
         }
-        let certificate = certificate(&object.body);
-        for (base_path, (api, stage)) in mappings(state, name) {
-            let mapping = BasePathMapping {
-                domain_name: name.to_ascii_lowercase(),
-                base_path,
-                certificate: certificate.clone(),
-            };
-            found.entry((ApiId::new(&api), StageName::new(&stage))).or_default().push(mapping);
+        let rules = match routing_rules(state, name, &object.body) {
+            Ok(rules) => rules,
+            Err(reason) => {
+                reasons.push((what(), reason));
+                continue;
+            }
+        };
+        for (key, rule) in rules {
+            found.entry(key).or_default().rules.push(rule);
+        }
+        if text(&object.body, "routingMode") == RULES_ONLY {
+            continue;
+        }
+        for (key, mapping) in mappings(state, name, certificate(&object.body).as_ref()) {
+            found.entry(key).or_default().mappings.push(mapping);
         }
     }
     found
@@ -294,7 +311,7 @@ fn certificate(domain: &Body) -> Option<DomainCertificate> {
 }
 
 /// A domain that asks more of its callers than we can check is not served at all.
-fn unserved_domain(state: &State, name: &str, domain: &Body) -> Option<&'static str> {
+fn unserved_domain(domain: &Body) -> Option<&'static str> {
     let mutual = domain.get("mutualTlsAuthentication");
     let truststore = mutual.and_then(|mutual| mutual.get("truststoreUri")).and_then(Value::as_str);
     if truststore.is_some_and(|uri| !uri.is_empty()) {
@@ -308,38 +325,98 @@ fn unserved_domain(state: &State, name: &str, domain: &Body) -> Option<&'static 
     if types.any(|kind| kind == "PRIVATE") {
         return Some("private custom domains are not built yet");
     }
-    let ruled = match text(domain, "routingMode") {
-        "ROUTING_RULE_ONLY" => true,
-        mode if mode.starts_with("ROUTING_RULE_THEN_") => {
-            state.list(Kind::RoutingRule, name).next().is_some()
-        }
-        _ => false,
-    };
-    ruled.then_some("routing rules are not built yet")
+    None
 }
 
-/// Base path → API and stage. Where a mapping names no stage, the next part of the path does: one
-/// entry for each stage of the API, unless another mapping has that base path for its own.
-fn mappings(state: &State, domain: &str) -> BTreeMap<String, (Arc<str>, Arc<str>)> {
-    let mut found = BTreeMap::new();
-    let mut open = Vec::new();
+/// The rules of a domain whose mode asks for them, with the stages they lead to.
+///
+/// # Errors
+/// A rule that cannot be read: to leave it out would be to lead its callers elsewhere.
+fn routing_rules(
+    state: &State,
+    name: &str,
+    domain: &Body,
+) -> Result<Vec<(Key, RoutingRule)>, String> {
+    let mode = text(domain, "routingMode");
+    let is_rules_only = mode == RULES_ONLY;
+    if !is_rules_only && !mode.starts_with("ROUTING_RULE_THEN_") {
+        return Ok(Vec::new());
+    }
+    let certificate = certificate(domain);
+    let rules = state.list(Kind::RoutingRule, name).map(|(id, object)| {
+        let read = routing_rule(&object.body);
+        let (key, mut rule) = read.ok_or_else(|| format!("its routing rule {id} is none"))?;
+        rule.domain_name = name.to_ascii_lowercase();
+        rule.id = id.to_string();
+        rule.is_rules_only = is_rules_only;
+        rule.certificate.clone_from(&certificate);
+        Ok((key, rule))
+    });
+    rules.collect()
+}
+
+/// A rule as the control plane keeps it; what belongs to its domain is left open.
+fn routing_rule(body: &Body) -> Option<(Key, RoutingRule)> {
+    let priority = body.get("priority")?.as_u64()?;
+    let action = body.get("actions")?.as_array()?.first()?.get("invokeApi")?;
+    let target = |name: &str| action.get(name)?.as_str();
+    let any =
+        |condition: &Value, kind: &str| condition.get(kind)?.get("anyOf")?.as_array().cloned();
+    let mut conditions = Vec::new();
+    for condition in body.get("conditions")?.as_array()? {
+        if let Some(headers) = any(condition, "matchHeaders") {
+            let headers = headers.iter().map(|one| {
+                Some(HeaderCondition {
+                    header: one.get("header")?.as_str()?.to_owned(),
+                    value_glob: one.get("valueGlob")?.as_str()?.to_owned(),
+                })
+            });
+            conditions.push(RuleCondition::Headers(headers.collect::<Option<_>>()?));
+        }
+        if let Some(paths) = any(condition, "matchBasePaths") {
+            let paths = paths.iter().map(|path| Some(path.as_str()?.to_owned()));
+            conditions.push(RuleCondition::BasePaths(paths.collect::<Option<_>>()?));
+        }
+    }
+    let rule = RoutingRule {
+        domain_name: String::new(),
+        id: String::new(),
+        priority: u32::try_from(priority).ok()?,
+        conditions,
+        strips_base_path: action.get("stripBasePath").and_then(Value::as_bool).unwrap_or(false),
+        is_rules_only: false,
+        certificate: None,
+    };
+    Some(((ApiId::new(target("apiId")?), StageName::new(target("stage")?)), rule))
+}
+
+/// The base paths of a domain, with the stages they lead to. Where a mapping names no stage, the
+/// next part of the path does: each stage of the API has it then.
+fn mappings(
+    state: &State,
+    domain: &str,
+    certificate: Option<&DomainCertificate>,
+) -> Vec<(Key, BasePathMapping)> {
+    let mut found = Vec::new();
     for (id, object) in state.list(Kind::BasePathMapping, domain) {
         let base_path = match &**id {
             NO_BASE_PATH => "",
             path => path.trim_matches('/'),
         };
-        let api: Arc<str> = text(&object.body, "restApiId").into();
-        match text(&object.body, "stage") {
-            "" | NO_BASE_PATH => open.push((base_path, api)),
-            stage => {
-                found.insert(base_path.to_owned(), (api, Arc::from(stage)));
-            }
-        }
-    }
-    for (base_path, api) in open {
-        for (stage, _) in state.list(Kind::Stage, &api) {
-            let path = format!("{base_path}/{stage}").trim_start_matches('/').to_owned();
-            found.entry(path).or_insert_with(|| (Arc::clone(&api), Arc::clone(stage)));
+        let api = text(&object.body, "restApiId");
+        let named = Some(text(&object.body, "stage"));
+        let named = named.filter(|stage| !matches!(*stage, "" | NO_BASE_PATH));
+        let mapping = BasePathMapping {
+            domain_name: domain.to_ascii_lowercase(),
+            base_path: base_path.to_owned(),
+            stage_in_path: named.is_none(),
+            certificate: certificate.cloned(),
+        };
+        let mut add =
+            |stage| found.push(((ApiId::new(api), StageName::new(stage)), mapping.clone()));
+        match named {
+            Some(stage) => add(stage),
+            None => state.list(Kind::Stage, api).for_each(|(stage, _)| add(stage)),
         }
     }
     found

@@ -1,5 +1,7 @@
 //! A state becomes what is served, and the next state only what changed of it.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -98,7 +100,10 @@ fn domains_of(plan: &Plan, api: &str, stage: &str) -> Vec<String> {
     content
         .domains
         .iter()
-        .map(|mapping| format!("{}/{}", mapping.domain_name, mapping.base_path))
+        .map(|mapping| {
+            let stage = if mapping.stage_in_path { "{stage}" } else { "" };
+            format!("{}/{}{stage}", mapping.domain_name, mapping.base_path)
+        })
         .collect()
 }
 
@@ -221,22 +226,20 @@ fn a_mapping_without_a_stage_is_one_for_each_stage() {
     world.put(Kind::DomainName, "", "s.test", json!({}));
     world.map("s.test", "(none)", "a", None);
     world.map("s.test", "v1", "a", Some("(none)"));
-    // Its own base path goes before the stage of the same name.
     world.map("s.test", "test", "b", Some("prod"));
     let plan = world.plan();
-    assert_eq!(domains_of(&plan, "a", "prod"), ["s.test/prod", "s.test/v1/prod"]);
-    assert_eq!(domains_of(&plan, "a", "test"), ["s.test/v1/test"]);
+    assert_eq!(domains_of(&plan, "a", "prod"), ["s.test/{stage}", "s.test/v1{stage}"]);
+    assert_eq!(domains_of(&plan, "a", "test"), ["s.test/{stage}", "s.test/v1{stage}"]);
     assert_eq!(domains_of(&plan, "b", "prod"), ["s.test/test"]);
 }
 
 /// A domain that asks more of its callers than is checked must not answer at all.
 #[test]
-fn a_domain_with_rules_that_are_not_built_is_left_out() {
+fn a_domain_that_asks_for_what_is_not_built_is_left_out() {
     for (body, says) in [
         (json!({"mutualTlsAuthentication": {"truststoreUri": "s3://x/y"}}), "mutual TLS"),
         (json!({"policy": "{}"}), "policy"),
         (json!({"endpointConfiguration": {"types": ["PRIVATE"]}}), "private"),
-        (json!({"routingMode": "ROUTING_RULE_ONLY"}), "routing rules"),
     ] {
         let mut world = World::default();
         world.deploy("a", "d1", "EDGE");
@@ -248,6 +251,69 @@ fn a_domain_with_rules_that_are_not_built_is_left_out() {
         assert_eq!(plan.unserved[0].what, "domain name s.test");
         assert!(plan.unserved[0].reason.contains(says), "{}", plan.unserved[0].reason);
     }
+}
+
+fn rules_of(plan: &Plan, api: &str) -> Vec<RoutingRule> {
+    let found = plan.wanted.iter().find(|found| found.api.as_str() == api).unwrap();
+    found.content.as_ref().unwrap().routing_rules.clone()
+}
+
+/// rest-data-plane 1.3: three modes.
+#[test]
+fn routing_rules_belong_to_the_stages_they_lead_to() {
+    for (mode, rules, mappings) in [
+        (None, 0, 1),
+        (Some("BASE_PATH_MAPPING_ONLY"), 0, 1),
+        (Some("ROUTING_RULE_THEN_BASE_PATH_MAPPING"), 1, 1),
+        (Some("ROUTING_RULE_ONLY"), 1, 0),
+    ] {
+        let mut world = World::default();
+        for api in ["a", "b"] {
+            world.deploy(api, "d1", "EDGE");
+            world.stage(api, "prod", "d1");
+        }
+        world.put(Kind::DomainName, "", "S.test", json!({"routingMode": mode}));
+        world.map("S.test", "(none)", "a", Some("prod"));
+        let rule = json!({
+            "routingRuleId": "r1", "priority": 7,
+            "conditions": [
+                {"matchHeaders": {"anyOf": [{"header": "X-V", "valueGlob": "beta*"}]}},
+                {"matchBasePaths": {"anyOf": ["orders"]}},
+            ],
+            "actions": [{"invokeApi": {"apiId": "b", "stage": "prod", "stripBasePath": true}}],
+        });
+        world.put(Kind::RoutingRule, "S.test", "r1", rule);
+        let plan = world.plan();
+        assert!(plan.unserved.is_empty(), "{mode:?}");
+        assert_eq!(domains_of(&plan, "a", "prod").len(), mappings, "{mode:?}");
+        assert!(rules_of(&plan, "a").is_empty());
+        let found = rules_of(&plan, "b");
+        assert_eq!(found.len(), rules, "{mode:?}");
+        for rule in found {
+            let header = HeaderCondition { header: "X-V".into(), value_glob: "beta*".into() };
+            let wanted = RoutingRule {
+                domain_name: "s.test".into(),
+                id: "r1".into(),
+                priority: 7,
+                conditions: vec![
+                    RuleCondition::Headers(vec![header]),
+                    RuleCondition::BasePaths(vec!["orders".into()]),
+                ],
+                strips_base_path: true,
+                is_rules_only: mode == Some("ROUTING_RULE_ONLY"),
+                certificate: None,
+            };
+            assert_eq!(rule, wanted);
+        }
+        // A rule that is taken away changes the stage it led to, and no other.
+        world.delete(Kind::RoutingRule, "S.test", "r1");
+        let changed = if rules > 0 { "+b/prod" } else { "b/prod" };
+        assert_eq!(names(&world.plan()), ["a/prod", changed]);
+    }
+}
+
+#[test]
+fn a_domain_with_a_rule_that_is_none_is_left_out() {
     let mut world = World::default();
     world.deploy("a", "d1", "EDGE");
     world.stage("a", "prod", "d1");
@@ -256,7 +322,9 @@ fn a_domain_with_rules_that_are_not_built_is_left_out() {
     world.map("s.test", "(none)", "a", Some("prod"));
     assert_eq!(domains_of(&world.plan(), "a", "prod"), ["s.test/"]);
     world.put(Kind::RoutingRule, "s.test", "r1", json!({}));
-    assert!(domains_of(&world.plan(), "a", "prod").is_empty());
+    let plan = world.plan();
+    assert!(domains_of(&plan, "a", "prod").is_empty());
+    assert_eq!(plan.unserved[0].reason, "its routing rule r1 is none");
 }
 
 /// Another publisher, such as one of documents, may have put other stages in force in between.

@@ -27,7 +27,8 @@ use crate::pipeline::fill::Chained;
 use crate::pipeline::record::{Meant, Told};
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{
-    Errand, Gateway, Named, at_once, deliver, first_half, record, refusal, second_half, validate,
+    Errand, Gateway, Named, at_once, deliver, first_half, record, refusal, second_half, stage_log,
+    validate,
 };
 
 /// Door 1: a client's request.
@@ -117,6 +118,11 @@ fn leave(
 ) -> Response<Body> {
     let id = IdText::of(&call);
     deliver::finish(&call, &id, meant.route(), &mut reply);
+    if let Some(resolved) = meant.route()
+        && let Some(to) = &resolved.route().execution_log
+    {
+        stage_log::unless_logged(&gateway.clock, &call, resolved, to, &reply);
+    }
     record::deliver(gateway, Told { call, id, named, meant }, reply)
 }
 
@@ -251,11 +257,19 @@ pub async fn answer_edge(
     )?;
     let deadline = Instant::now() + forwarded.time_left;
     let named = Named::in_headers(&call.head.headers);
+    let logged = resolved.route().execution_log.is_some();
+    let logged = logged.then(|| (Arc::clone(&call), resolved.clone()));
     let errand = Errand { call, body, resolved, caller: Caller::Anonymous, named, deadline };
-    Some(match tokio::time::timeout_at(deadline, second_half(gateway, errand)).await {
+    let reply = match tokio::time::timeout_at(deadline, second_half(gateway, errand)).await {
         Ok(outcome) => outcome.unwrap_or_else(Refusal::into_reply),
         Err(_) => Refusal::new(Type::IntegrationTimeout).into_reply(),
-    })
+    };
+    if let Some((call, resolved)) = &logged
+        && let Some(to) = &resolved.route().execution_log
+    {
+        stage_log::unless_logged(&gateway.clock, call, resolved, to, &reply);
+    }
+    Some(reply)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! AWS: "Data transformations for REST APIs in API Gateway", "Choose an API Gateway API
 //! integration type".
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,6 +60,7 @@ pub async fn integrate(
     body: Body,
     log: &mut ExecutionLog,
 ) -> Result<Reply, Refusal> {
+    let began = Instant::now();
     let outcome = match &passage.resolved.route().flow {
         Flow::HttpProxy(mapping) => http_proxy(passage, mapping, body, log).await,
         Flow::Custom(flow) => Box::pin(custom(passage, flow, body, log)).await,
@@ -68,7 +70,7 @@ pub async fn integrate(
         if let Some(lines) = log.lines() {
             lines.line(format_args!("{}", failure.line()));
         }
-        failure.into()
+        failure.into_refusal(began)
     })
 }
 
@@ -106,6 +108,25 @@ impl Failure {
             Failure::Function(ReplyError::Failed(_)) => configuration(&ReplyError::Malformed),
             Failure::Function(err) => configuration(err),
         }
+    }
+}
+
+impl Failure {
+    /// The refusal, which tells of the integration where that was asked.
+    fn into_refusal(self, began: Instant) -> Refusal {
+        let error = match &self {
+            Failure::Integration(IntegrationError::RequestBody(_))
+            | Failure::Request(_)
+            | Failure::Mapping(_) => None,
+            Failure::Integration(_) | Failure::Function(_) => Some(Arc::from(self.line())),
+        };
+        let mut refusal = Refusal::from(self);
+        refusal.integration = error.map(|error| {
+            let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let error = Some(error);
+            Box::new(IntegrationReport { latency_ms, error, ..IntegrationReport::default() })
+        });
+        refusal
     }
 }
 
@@ -198,7 +219,8 @@ async fn custom(
         let text = mapped.body.unwrap_or_default();
         let status = mock::status(&String::from_utf8_lossy(&text))?;
         let mut reply = Reply::new(status, HeaderMap::new(), Body::Empty);
-        reply.integration = Some(IntegrationReport { status: status.as_u16(), latency_ms: 0 });
+        reply.integration =
+            Some(IntegrationReport { status: status.as_u16(), ..IntegrationReport::default() });
         return respond(passage, flow, (&seen, mapped.overrides), reply, log).await;
     }
     request.mapped = mapped.parameters;
@@ -273,6 +295,9 @@ async fn respond(
     if flow.kind == IntegrationKind::Aws {
         let id = theirs.get(&SERVICE_REQUEST_ID);
         context.aws_endpoint_request_id = id.and_then(|id| id.to_str().ok());
+        if let Some(report) = &mut reply.integration {
+            report.request_id = context.aws_endpoint_request_id.map(Arc::from);
+        }
     }
     let mapped = plan.run(&context, &theirs, whole, overrides)?;
     if let Some(lines) = log.lines() {
@@ -356,6 +381,10 @@ fn error_message(body: &[u8]) -> Option<String> {
         Value::String(message) => Some(message),
         _ => None,
     }
+}
+
+pub(super) async fn collected(body: Body) -> Result<Bytes, Refusal> {
+    whole_request(body).await.map_err(Refusal::from)
 }
 
 pub(super) async fn whole_request(body: Body) -> Result<Bytes, Failure> {

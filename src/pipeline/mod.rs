@@ -37,6 +37,7 @@ mod lambda_proxy;
 pub mod origin;
 pub mod record;
 pub mod refusal;
+mod stage_log;
 pub mod validate;
 
 pub use origin::Origin;
@@ -104,7 +105,9 @@ fn first_half(gateway: &Gateway, call: &Call) -> Result<(Resolved, Caller), (Mea
         Ok(resolved) => resolved,
         Err(err) => {
             let meant = match &err {
-                ResolveError::NoRoute(stage) => Meant::Stage(Arc::clone(stage)),
+                ResolveError::NoRoute { stage, matched } => {
+                    Meant::Stage(Arc::clone(stage), matched.clone())
+                }
                 _ => Meant::Nothing,
             };
             return Err((meant, refusal::unresolved(err, call)));

@@ -10,7 +10,7 @@ use crate::integration::Integrations;
 use crate::pipeline::execution_log::ExecutionLog;
 use crate::pipeline::integrate::{Passage, integrate};
 use crate::pipeline::refusal::{Refusal, Type};
-use crate::pipeline::{Errand, Gateway};
+use crate::pipeline::{Errand, Gateway, stage_log};
 use crate::tunnel::{CallHead, Proved, ReplyHead, Scheme, Tunnel, TunnelError};
 
 /// Where answers come from.
@@ -39,7 +39,12 @@ impl Origin {
                 let Errand { call, body, resolved, deadline, .. } = errand;
                 let (call, resolved) = (&*call, &resolved);
                 let passage = Passage { integrations, call, resolved, deadline };
-                integrate(passage, body, &mut ExecutionLog::Off).await
+                match &resolved.route().execution_log {
+                    None => integrate(passage, body, &mut ExecutionLog::Off).await,
+                    Some(to) => {
+                        Box::pin(stage_log::logged(&gateway.clock, passage, body, to)).await
+                    }
+                }
             }
         }
     }
@@ -135,5 +140,7 @@ fn reply(head: ReplyHead, body: Body) -> Reply {
         }),
         cache: head.cache,
         freshness: head.freshness,
+        // By the region.
+        is_logged: true,
     }
 }

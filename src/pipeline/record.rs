@@ -14,6 +14,7 @@ use http::{Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::call::{Body, BodyError, CacheStatus, Call, IntegrationReport, RefusalReport, Reply};
+use crate::deployment::domains::Matched;
 use crate::deployment::snapshot::{self, Resolved, Stage};
 use crate::pipeline::deliver::IdText;
 use crate::pipeline::{Gateway, Named, deliver, door};
@@ -34,7 +35,7 @@ pub struct Telemetry {
 pub enum Meant {
     Route(Resolved),
     /// A stage that has no method for the path: AWS counts and logs these calls there.
-    Stage(Arc<Stage>),
+    Stage(Arc<Stage>, Option<Arc<Matched>>),
     Nothing,
 }
 
@@ -42,14 +43,22 @@ impl Meant {
     pub fn route(&self) -> Option<&Resolved> {
         match self {
             Meant::Route(resolved) => Some(resolved),
-            Meant::Stage(_) | Meant::Nothing => None,
+            Meant::Stage(..) | Meant::Nothing => None,
         }
     }
 
     pub fn stage(&self) -> Option<&Stage> {
         match self {
             Meant::Route(resolved) => Some(&resolved.stage),
-            Meant::Stage(stage) => Some(stage),
+            Meant::Stage(stage, _) => Some(stage),
+            Meant::Nothing => None,
+        }
+    }
+
+    fn matched(&self) -> Option<&Matched> {
+        match self {
+            Meant::Route(resolved) => resolved.matched(),
+            Meant::Stage(_, matched) => matched.as_deref(),
             Meant::Nothing => None,
         }
     }
@@ -142,6 +151,9 @@ fn request_bytes(call: &Call) -> u64 {
     length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
+/// How AWS's API names the base path that maps everything.
+const NO_BASE_PATH: &str = "(none)";
+
 fn entry<'r>(
     outcome: &'r Outcome,
     stage: &'r Stage,
@@ -157,7 +169,15 @@ fn entry<'r>(
         true => call.head.headers.get(name).map(HeaderValue::as_bytes),
         false => None,
     };
+    let (base_path_matched, routing_rule_matched) = match meant.matched() {
+        None => ("", ""),
+        Some(Matched::BasePath(base)) if base.is_empty() => (NO_BASE_PATH, ""),
+        Some(Matched::BasePath(base)) => (&**base, ""),
+        Some(Matched::Rule(id)) => ("", &**id),
+    };
     Record {
+        base_path_matched,
+        routing_rule_matched,
         request_id: (!named.request_id || has_its_wish(call)).then(|| id.as_bytes()),
         extended_request_id: call.extended_id,
         received_at: call.received_at,

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
-use crate::call::{Body, BodyError, Call, RefusalReport, Reply};
+use crate::call::{Body, BodyError, Call, IntegrationReport, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, ResolveError};
 use crate::integration::IntegrationError;
 use crate::integration::lambda::InvokeError;
@@ -49,6 +49,10 @@ pub enum Type {
     ExpiredToken,
     /// Unknown API, stage or door. AWS answers it before an API is known.
     Forbidden,
+    /// A custom domain that goes by routing rules alone, and none fits.
+    NotFound,
+    /// No refusal, but an answer of the gateway's own as well: a host name's health check.
+    Healthy,
     /// The request is malformed; AWS's front end answers it before an API is known.
     BadRequest,
     UnsupportedMediaType,
@@ -175,6 +179,9 @@ impl Type {
                 "ExpiredTokenException", "The security token included in the request is expired"),
             Type::Forbidden => form!("DEFAULT_4XX", FORBIDDEN, Tight,
                 "ForbiddenException", "Forbidden"),
+            Type::NotFound => form!("DEFAULT_4XX", NOT_FOUND, Tight,
+                "NotFoundException", "Not Found"),
+            Type::Healthy => form!("HEALTHY", OK, Plain, "healthy"),
             Type::BadRequest => form!("DEFAULT_4XX", BAD_REQUEST, Tight,
                 "BadRequestException", "Bad Request"),
             Type::UnsupportedMediaType => form!("UNSUPPORTED_MEDIA_TYPE", UNSUPPORTED_MEDIA_TYPE,
@@ -218,11 +225,22 @@ pub struct Refusal {
     pub validation_error: Option<Arc<str>>,
     /// For the log only.
     pub cause: Option<Arc<str>>,
+    /// Where an integration was asked and did not answer.
+    pub integration: Option<Box<IntegrationReport>>,
+    /// Whether the execution log has the call already.
+    pub is_logged: bool,
 }
 
 impl Refusal {
     pub fn new(kind: Type) -> Self {
-        Self { kind, message: None, validation_error: None, cause: None }
+        Self {
+            kind,
+            message: None,
+            validation_error: None,
+            cause: None,
+            integration: None,
+            is_logged: false,
+        }
     }
 
     pub fn because(kind: Type, cause: impl std::fmt::Display) -> Self {
@@ -259,6 +277,8 @@ impl Refusal {
             validation_error: self.validation_error,
             cause: self.cause,
         });
+        reply.integration = self.integration.map(|report| *report);
+        reply.is_logged = self.is_logged;
         reply
     }
 }
@@ -281,9 +301,12 @@ pub fn unresolved(err: ResolveError, call: &Call) -> Refusal {
         ResolveError::UnknownHost(_)
         | ResolveError::UnknownApi(_)
         | ResolveError::UnknownStage { .. }
+        | ResolveError::EndpointDisabled(_)
         | ResolveError::WrongDoor(_) => Type::Forbidden,
+        ResolveError::NoRule(_) => Type::NotFound,
+        ResolveError::HealthCheck => Type::Healthy,
         ResolveError::ArnTooLong => Type::UriTooLong,
-        ResolveError::NoRoute(_) => {
+        ResolveError::NoRoute { .. } => {
             if let Some(value) = snapshot::unsigned_authorization(&call.head.headers) {
                 return incomplete_signature(value, &err);
             }

@@ -145,7 +145,12 @@ fn domains(list: &At<'_>) -> Vec<BasePathMapping> {
             continue;
         }
         let base_path = base_path.trim_matches('/').to_owned();
-        let mapping = BasePathMapping { domain_name: host, base_path, certificate: None };
+        let mapping = BasePathMapping {
+            domain_name: host,
+            base_path,
+            stage_in_path: false,
+            certificate: None,
+        };
         if domains.contains(&mapping) {
             at.problem(format!("`{text}` is listed twice"), None);
         }

@@ -200,8 +200,7 @@ impl ReplyHead {
         frame::put_headers(out, &self.headers);
         out.put_u8(u8::from(self.integration.is_some()));
         if let Some(integration) = &self.integration {
-            out.put_u16(integration.status);
-            put_integer(out, integration.latency_ms);
+            put_report(out, integration);
         }
         out.put_u8(u8::from(self.refusal.is_some()));
         if let Some(refusal) = &self.refusal {
@@ -231,12 +230,7 @@ impl ReplyHead {
             status: StatusCode::from_u16(u16::from_be_bytes(reader.array()?))
                 .map_err(|_| FrameError::Malformed("status"))?,
             headers: reader.headers()?,
-            integration: optional(&mut reader, |reader| {
-                Ok(IntegrationReport {
-                    status: u16::from_be_bytes(reader.array()?),
-                    latency_ms: reader.integer()?,
-                })
-            })?,
+            integration: optional(&mut reader, report)?,
             refusal: optional(&mut reader, |reader| {
                 Ok(Refusal {
                     response_type: reader.text("response type", ID_MAX)?,
@@ -260,6 +254,39 @@ impl ReplyHead {
         reader.end()?;
         Ok((head, body))
     }
+}
+
+fn put_report(out: &mut BytesMut, report: &IntegrationReport) {
+    out.put_u16(report.status);
+    put_integer(out, report.latency_ms);
+    out.put_u8(u8::from(report.function_status.is_some()));
+    if let Some(status) = report.function_status {
+        out.put_u16(status);
+    }
+    for text in [&report.error, &report.request_id] {
+        out.put_u8(u8::from(text.is_some()));
+        if let Some(text) = text {
+            put_bytes(out, text.as_bytes());
+        }
+    }
+    out.put_u8(u8::from(report.is_streamed));
+}
+
+fn report(reader: &mut Reader) -> Result<IntegrationReport, FrameError> {
+    Ok(IntegrationReport {
+        status: u16::from_be_bytes(reader.array()?),
+        latency_ms: reader.integer()?,
+        function_status: optional(reader, |reader| Ok(u16::from_be_bytes(reader.array()?)))?,
+        error: optional(reader, |reader| Ok(reader.text("integration error", HEAD_MAX)?.into()))?,
+        request_id: optional(reader, |reader| {
+            Ok(reader.text("integration request id", ID_MAX)?.into())
+        })?,
+        is_streamed: match reader.byte()? {
+            0 => false,
+            1 => true,
+            _ => return Err(FrameError::Malformed("transfer mode")),
+        },
+    })
 }
 
 fn optional<T>(

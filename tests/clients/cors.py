@@ -77,7 +77,7 @@ def make():
             ADMIN.put_integration(type=kind, requestTemplates={"application/json": '{"statusCode": 200}'}, **where)
             ADMIN.put_integration_response(statusCode="200", responseTemplates={"application/json": "own text"}, **where)
         else:
-            ADMIN.put_integration(type=kind, integrationHttpMethod="GET", uri=f"{ARGS.backend}/petstore/pets", **where)
+            ADMIN.put_integration(type=kind, integrationHttpMethod="GET", uri=f"{ARGS.backend}/pets", **where)
     ADMIN.create_deployment(restApiId=api, stageName="dev")
     return api
 

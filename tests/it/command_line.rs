@@ -208,8 +208,8 @@ fn shipped_files_pass_the_check() {
     let mut names: Vec<String> = fs::read_dir(&topology)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        // Pages about them; their examples have tests of their own.
-        .filter(|name| !name.ends_with(".md"))
+        // Not the pages about them, whose examples have tests of their own, nor secrets.
+        .filter(|name| name.ends_with(".toml") || name.ends_with(".yaml"))
         .collect();
     names.sort();
     let mut arguments = vec!["check"];

@@ -258,6 +258,19 @@ fn web_pages_may_call_after_one_command() {
 }
 
 #[test]
+fn custom_domains_and_logs_at_both_doors() {
+    let Some(up) = Up::start(TOPOLOGY, &[]) else { return };
+    let edge = format!("https://127.0.0.1:{}", up.base + 10);
+    let region = format!("https://127.0.0.1:{}", up.base + 3);
+    let suffix = format!("execute-api.{REGION}.gateway.localhost");
+    let (data, ca) = (up.data(), up.data().join("ca/public-ca.pem"));
+    let (data, ca) = (data.to_str().unwrap(), ca.to_str().unwrap());
+    let doors = ["--edge", &edge, "--region", &region];
+    let rest = ["--host-suffix", &suffix, "--ca", ca, "--data", data];
+    up.passes("domains.py", &[doors.as_slice(), rest.as_slice()].concat());
+}
+
+#[test]
 fn terraforms_calls_read_what_they_wrote() {
     let Some(up) = Up::start(TOPOLOGY, &[]) else { return };
     up.passes("terraform_calls.py", &[]);

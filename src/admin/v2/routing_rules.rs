@@ -3,6 +3,7 @@
 //! AWS: API Gateway Version 2 API Reference, "RoutingRule"; Developer Guide, "Routing rules to
 //! connect API stages to a custom domain name".
 
+use http::HeaderName;
 use serde_json::Value;
 
 use crate::admin::protocol::error::ApiError;
@@ -75,6 +76,84 @@ fn check_conditions(body: &Body) -> Result<(), ApiError> {
             "A routing rule has at most two header conditions and one base path condition",
         ));
     }
+    let any = |condition: &'_ Value, member: &str| {
+        let any = condition.get(member).and_then(|found| found.get("anyOf"));
+        any.and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    for condition in conditions.into_iter().flatten() {
+        for header in any(condition, "matchHeaders") {
+            let member = |name: &str| header.get(name).and_then(Value::as_str).unwrap_or_default();
+            check_header(member("header"), member("valueGlob"))?;
+        }
+        for path in any(condition, "matchBasePaths") {
+            if path.as_str().is_none_or(|path| path.len() >= BASE_PATH_END) {
+                return Err(ApiError::bad_request(format!(
+                    "A base path has fewer than {BASE_PATH_END} characters"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Developer Guide, "Routing rules…", "Restrictions": each has fewer characters than this.
+const BASE_PATH_END: usize = 128;
+const HEADER_END: usize = 40;
+const GLOB_END: usize = 128;
+/// The same where `*` stands at both ends.
+const INFIX_GLOB_END: usize = 40;
+/// Headers that no rule may look at, in lower case; the same page. `*` ends a prefix.
+const RESERVED_HEADERS: [&str; 24] = [
+    "access-control-*",
+    "apigw-*",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-location",
+    "forwarded",
+    "keep-alive",
+    "origin",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-amz-*",
+    "x-amzn-*",
+    "x-apigw-api-id",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-restapi",
+];
+
+fn check_header(name: &str, glob: &str) -> Result<(), ApiError> {
+    let lower = name.to_ascii_lowercase();
+    let reserved = RESERVED_HEADERS.iter().any(|known| match known.strip_suffix('*') {
+        Some(prefix) => lower.starts_with(prefix),
+        None => lower == *known,
+    });
+    if reserved {
+        return Err(ApiError::bad_request(format!("A routing rule cannot use the header {name}")));
+    }
+    if name.len() >= HEADER_END || HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(ApiError::bad_request(format!(
+            "A header's name is a token of fewer than {HEADER_END} characters"
+        )));
+    }
+    let inner = glob.strip_prefix('*').unwrap_or(glob);
+    let inner = inner.strip_suffix('*').unwrap_or(inner);
+    let is_infix = glob.len() >= 2 && glob.starts_with('*') && glob.ends_with('*');
+    let end = if is_infix { INFIX_GLOB_END } else { GLOB_END };
+    if inner.contains('*') || glob.is_empty() || glob.len() >= end {
+        return Err(ApiError::bad_request(format!(
+            "A header's value glob has 1 to {} characters, and `*` only at its ends",
+            end - 1
+        )));
+    }
     Ok(())
 }
 
@@ -109,4 +188,45 @@ fn put(cx: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
     let (api, scope) = RULES.scope(cx, input)?;
     let id = input.label("routingRuleId").to_owned();
     RULES.create_as(cx, Place { api, scope, id }, &input.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// rest-data-plane 1.3: sizes, globs, and the headers that cannot be used.
+    #[test]
+    fn headers_of_rules() {
+        let (fits, long) = ("x".repeat(HEADER_END - 1), "x".repeat(HEADER_END));
+        let infix = |length: usize| format!("*{}*", "v".repeat(length - 2));
+        for (name, glob, taken) in [
+            ("X-Version", "beta*", true),
+            ("x-version", "*", true),
+            ("x-version", "**", true),
+            ("Host", "a.example", true),
+            (&fits, "v", true),
+            (&long, "v", false),
+            ("x version", "v", false),
+            ("", "v", false),
+            ("x-v", "", false),
+            ("x-v", "a*b", false),
+            ("x-v", "*a*b*", false),
+            ("x-v", &"v".repeat(GLOB_END - 1), true),
+            ("x-v", &"v".repeat(GLOB_END), false),
+            ("x-v", &infix(INFIX_GLOB_END - 1), true),
+            ("x-v", &infix(INFIX_GLOB_END), false),
+            ("Authorization", "v", false),
+            ("X-Amzn-Trace-Id", "v", false),
+            ("x-amz-date", "v", false),
+            ("apigw-requestid", "v", false),
+            ("Access-Control-Request-Method", "v", false),
+            ("X-Forwarded-For", "v", false),
+            ("x-restAPI", "v", false),
+            ("Trailers", "v", false),
+            ("TE", "v", false),
+            ("Terms", "v", true),
+        ] {
+            assert_eq!(check_header(name, glob).is_ok(), taken, "{name}: {glob}");
+        }
+    }
 }

@@ -167,7 +167,6 @@ fn templates_without_the_language_are_kept() {
 fn the_api_s_own_places_are_named() {
     for (member, value, place) in [
         ("policy", json!("{}"), "restApi policy"),
-        ("disableExecuteApiEndpoint", json!(true), "restApi disableExecuteApiEndpoint"),
         ("securityPolicy", json!("SecurityPolicy_TLS13_2025_EDGE"), "restApi securityPolicy"),
         ("endpointAccessMode", json!("STRICT"), "restApi endpointAccessMode"),
         ("minimumCompressionSize", json!(10_485_761), "restApi minimumCompressionSize"),
@@ -178,6 +177,15 @@ fn the_api_s_own_places_are_named() {
         ),
     ] {
         assert_eq!(refused(&with("/restApi", member, value), &stage()).0, place);
+    }
+}
+
+/// rest-data-plane 1.1.
+#[test]
+fn the_default_endpoint_is_on_unless_switched_off() {
+    for (value, disabled) in [(json!(true), true), (json!(false), false), (json!(null), false)] {
+        let found = served(&with("/restApi", "disableExecuteApiEndpoint", value), &stage());
+        assert_eq!(found.api.default_endpoint_disabled, disabled);
     }
 }
 

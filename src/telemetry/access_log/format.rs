@@ -14,6 +14,7 @@
 use std::cell::Cell;
 use std::io::Write;
 
+use crate::call::IntegrationReport;
 use crate::model::quotas::ACCESS_LOG_FORMAT_BYTES_MAX;
 use crate::net::clock::Timestamp;
 use crate::net::text::{push_address, push_number};
@@ -272,15 +273,20 @@ variables! {
     IntegrationLatencyDotted "integration.latency",
     ErrorMessage "error.message",
     ErrorMessageString "error.messageString",
+    IntegrationError "integration.error",
+    IntegrationErrorMessage "integrationErrorMessage",
+    IntegrationRequestId "integration.requestId",
+    AwsEndpointRequestId "awsEndpointRequestId",
+    IntegrationTransferMode "integration.responseTransferMode",
+    IntegrationTimeToAllHeaders "integration.timeToAllHeaders",
+    BasePathMatched "customDomain.basePathMatched",
+    RoutingRuleIdMatched "customDomain.routingRuleIdMatched",
     ErrorResponseType "error.responseType",
     ErrorValidation "error.validationErrorString",
 }
 
 /// Variables of AWS that nothing here can fill yet; they print `-` without being called unknown.
 const WITHOUT_VALUE: &[&str] = &[
-    "awsEndpointRequestId",
-    "customDomain.basePathMatched",
-    "customDomain.routingRuleIdMatched",
     "identity.apiKey",
     "identity.cognitoAuthenticationProvider",
     "identity.cognitoAuthenticationType",
@@ -288,12 +294,7 @@ const WITHOUT_VALUE: &[&str] = &[
     "identity.cognitoIdentityPoolId",
     "identity.vpcId",
     "identity.vpceId",
-    "integration.error",
-    "integration.requestId",
-    "integration.responseTransferMode",
-    "integration.timeToAllHeaders",
     "integration.timeToFirstContent",
-    "integrationErrorMessage",
     "wafResponseCode",
     "webaclArn",
 ];
@@ -365,13 +366,35 @@ impl Variable {
             Variable::Status => push_number(u64::from(record.status), line),
             Variable::ResponseLength => push_number(record.response_length, line),
             Variable::ResponseLatency => push_number(record.response_latency_ms, line),
-            Variable::IntegrationStatus
-            | Variable::IntegrationStatusDotted
-            | Variable::IntegrationIntegrationStatus => {
-                if let Some(integration) = record.integration {
-                    push_number(u64::from(integration.status), line);
+            Variable::IntegrationStatus | Variable::IntegrationIntegrationStatus => {
+                push_status(record.integration.map_or(0, |report| report.status), line);
+            }
+            Variable::IntegrationStatusDotted => {
+                let status =
+                    |report: &IntegrationReport| report.function_status.unwrap_or(report.status);
+                push_status(record.integration.map_or(0, status), line);
+            }
+            Variable::IntegrationError | Variable::IntegrationErrorMessage => {
+                let error = record.integration.and_then(|report| report.error.as_deref());
+                text(error.unwrap_or_default(), line);
+            }
+            Variable::IntegrationRequestId | Variable::AwsEndpointRequestId => {
+                let id = record.integration.and_then(|report| report.request_id.as_deref());
+                text(id.unwrap_or_default(), line);
+            }
+            Variable::IntegrationTransferMode => match record.integration {
+                None => {}
+                Some(report) if report.is_streamed => text("STREAMED", line),
+                Some(_) => text("BUFFERED", line),
+            },
+            Variable::IntegrationTimeToAllHeaders => {
+                let streamed = record.integration.filter(|report| report.is_streamed);
+                if let Some(report) = streamed {
+                    push_number(report.latency_ms, line);
                 }
             }
+            Variable::BasePathMatched => text(record.base_path_matched, line),
+            Variable::RoutingRuleIdMatched => text(record.routing_rule_matched, line),
             Variable::IntegrationLatency | Variable::IntegrationLatencyDotted => {
                 if let Some(integration) = record.integration {
                     push_number(integration.latency_ms, line);
@@ -401,6 +424,13 @@ impl Variable {
                 text(error.unwrap_or_default(), line);
             }
         }
+    }
+}
+
+/// No status is no value: the integration did not answer.
+fn push_status(status: u16, line: &mut Vec<u8>) {
+    if status > 0 {
+        push_number(u64::from(status), line);
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Record<'a> {
     pub domain_name: &'a str,
     /// The `User-Agent` header; any bytes.
     pub user_agent: &'a [u8],
+    /// On a custom domain: the base path that led here; empty for `(none)`, too.
+    pub base_path_matched: &'a str,
+    pub routing_rule_matched: &'a str,
     pub xray_trace_id: &'a str,
 
     pub account_id: &'a str,
@@ -83,6 +86,8 @@ impl Default for Record<'_> {
             protocol: "",
             domain_name: "",
             user_agent: b"",
+            base_path_matched: "",
+            routing_rule_matched: "",
             xray_trace_id: "",
             account_id: "",
             api_id: "",

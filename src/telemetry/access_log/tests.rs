@@ -13,7 +13,14 @@ use crate::telemetry::access_log::{
     AccessLogError, AccessLogs, Config, Format, FormatError, Identity, Record,
 };
 
-const INTEGRATION: IntegrationReport = IntegrationReport { status: 201, latency_ms: 17 };
+const INTEGRATION: IntegrationReport = IntegrationReport {
+    status: 201,
+    latency_ms: 17,
+    function_status: None,
+    error: None,
+    request_id: None,
+    is_streamed: false,
+};
 
 fn record() -> Record<'static> {
     Record {
@@ -27,6 +34,8 @@ fn record() -> Record<'static> {
         protocol: "HTTP/1.1",
         domain_name: "abcdefghij.execute-api.eu-west-1.gateway.localhost",
         user_agent: b"curl/8.5.0",
+        base_path_matched: "",
+        routing_rule_matched: "",
         xray_trace_id: "1-5759e988-bd862e3fe1be46a994272793",
         account_id: "123456789012",
         api_id: "abcdefghij",
@@ -156,6 +165,42 @@ fn every_variable_prints_its_value() {
     ] {
         assert_eq!(value(&format!("$context.{name}"), &record), expected, "{name}");
     }
+}
+
+/// rest-data-plane 11.2: what an integration did, for good or ill, and the way into a custom domain.
+#[test]
+fn integrations_and_custom_domains_have_their_variables() {
+    let function = IntegrationReport { function_status: Some(418), ..INTEGRATION };
+    let service = IntegrationReport { request_id: Some("SQS-1".into()), ..INTEGRATION };
+    let failed = IntegrationReport {
+        status: 0,
+        error: Some("Execution failed due to a timeout error".into()),
+        ..INTEGRATION
+    };
+    let streamed = IntegrationReport { is_streamed: true, ..INTEGRATION };
+    for (report, name, expected) in [
+        (&function, "integration.status", "418"),
+        (&function, "integration.integrationStatus", "201"),
+        (&function, "integrationStatus", "201"),
+        (&function, "integration.error", "-"),
+        (&service, "integration.requestId", "SQS-1"),
+        (&service, "awsEndpointRequestId", "SQS-1"),
+        (&service, "integration.responseTransferMode", "BUFFERED"),
+        (&service, "integration.timeToAllHeaders", "-"),
+        (&failed, "integration.error", "Execution failed due to a timeout error"),
+        (&failed, "integrationErrorMessage", "Execution failed due to a timeout error"),
+        (&failed, "integration.status", "-"),
+        (&failed, "integrationStatus", "-"),
+        (&failed, "integration.latency", "17"),
+        (&streamed, "integration.responseTransferMode", "STREAMED"),
+        (&streamed, "integration.timeToAllHeaders", "17"),
+    ] {
+        let record = Record { integration: Some(report), ..record() };
+        assert_eq!(value(&format!("$context.{name}"), &record), expected, "{name}");
+    }
+    let record = Record { base_path_matched: "v1", routing_rule_matched: "r1", ..record() };
+    assert_eq!(value("$context.customDomain.basePathMatched", &record), "v1");
+    assert_eq!(value("$context.customDomain.routingRuleIdMatched", &record), "r1");
 }
 
 /// AWS: "Variables for access logging": a value that is not there prints `-`.

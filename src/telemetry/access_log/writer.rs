@@ -202,6 +202,17 @@ impl AccessLog {
         }
     }
 
+    /// Adds lines that are rendered already, each with its line break: all of them or none.
+    pub fn append(&self, lines: &[u8], count: u64) {
+        let mut shard = held(&self.shards[thread_slot() % SHARDS]);
+        if shard.lines.len() + lines.len() > SHARD_BYTES_MAX {
+            shard.dropped += count;
+        } else {
+            shard.lines.extend_from_slice(lines);
+            shard.count += count;
+        }
+    }
+
     fn has_lines(&self) -> bool {
         self.shards.iter().any(|shard| {
             let shard = held(shard);

@@ -71,11 +71,15 @@ prop_compose! {
     }
 }
 
+fn reported() -> impl Strategy<Value = Option<std::sync::Arc<str>>> {
+    option::of(".{0,40}".prop_map(std::sync::Arc::from))
+}
+
 prop_compose! {
     fn reply_head()(
         status in 100u16..1000,
         headers in headers(),
-        integration in option::of(any::<(u16, u64)>()),
+        integration in option::of((any::<(u16, u64, Option<u16>, bool)>(), reported(), reported())),
         refusal in option::of(("[A-Z_]{0,20}", ".{0,40}")),
         cache in 0u32..3,
         age in any::<u32>(),
@@ -85,7 +89,16 @@ prop_compose! {
             status: StatusCode::from_u16(status).unwrap(),
             headers,
             integration: integration
-                .map(|(status, latency_ms)| IntegrationReport { status, latency_ms }),
+                .map(|((status, latency_ms, function_status, is_streamed), error, request_id)| {
+                    IntegrationReport {
+                        status,
+                        latency_ms,
+                        function_status,
+                        error,
+                        request_id,
+                        is_streamed,
+                    }
+                }),
             refusal: refusal
                 .map(|(response_type, message)| Refusal { response_type, message }),
             cache: match cache {
