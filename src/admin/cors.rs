@@ -259,6 +259,8 @@ async fn answers(
         let known =
             method.get("methodResponses").and_then(|all| all.get(status)).unwrap_or(&Value::Null);
         let (mut declared, mut mapped) = (parameters(known), parameters(response));
+        forget_earlier("method.response", &mut declared);
+        forget_earlier("method.response", &mut mapped);
         for (name, value) in wish.of_every_answer() {
             declared[format!("method.response.header.{name}")] = json!(false);
             mapped[format!("method.response.header.{name}")] = json!(format!("'{value}'"));
@@ -299,14 +301,6 @@ async fn refusals(
     at: &str,
     report: &mut Report,
 ) -> Result<(), CorsError> {
-    if wish.has_several() {
-        // Their texts are no templates: nothing can choose among origins there.
-        report.left.push(
-            "refusals of the gateway itself name no origin: they cannot choose among several"
-                .to_owned(),
-        );
-        return Ok(());
-    }
     for kind in REFUSALS {
         let target = format!("{at}/gatewayresponses/{kind}");
         let own = calls.made(Method::GET, &target, Value::Null).await?;
@@ -315,6 +309,7 @@ async fn refusals(
             .cloned()
             .filter(Value::is_object)
             .unwrap_or_else(|| json!({}));
+        forget_earlier("gatewayresponse", &mut parameters);
         for (name, value) in wish.of_every_answer() {
             parameters[format!("gatewayresponse.header.{name}")] = json!(format!("'{value}'"));
         }
@@ -327,9 +322,27 @@ async fn refusals(
             }
         }
         calls.made(Method::PUT, &target, put).await?;
-        report.done.push(format!("{kind} refusals can be read by pages"));
+        if !wish.has_several() {
+            report.done.push(format!("{kind} refusals can be read by pages"));
+        }
+    }
+    if wish.has_several() {
+        // Their texts are no templates: nothing can choose among origins there.
+        report.left.push(
+            "refusals of the gateway itself name no origin: they cannot choose among several"
+                .to_owned(),
+        );
     }
     Ok(())
+}
+
+/// What an earlier run said of every answer, with other origins perhaps.
+fn forget_earlier(family: &str, parameters: &mut Value) {
+    for name in [ALLOW_ORIGIN, ALLOW_CREDENTIALS] {
+        if let Some(parameters) = parameters.as_object_mut() {
+            parameters.shift_remove(&format!("{family}.header.{name}"));
+        }
+    }
 }
 
 impl Wish {
