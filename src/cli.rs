@@ -290,7 +290,7 @@ pub struct CorsEnable {
     /// The REST API's id, or its name
     #[arg(long, value_name = "ID|NAME")]
     pub api: String,
-    /// Origin whose pages may call, such as https://shop.example, or '*' for all; may be repeated
+    /// Origin whose pages may call: scheme and host, or '*' for all; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN", required = true)]
     pub origins: Vec<String>,
     /// Only the resource of this path, such as /pets/{id}; may be repeated

@@ -4,7 +4,7 @@
 //! shared by its methods. What a model needs of other models is put into one document with it, so
 //! that a reference, whichever way it was written, is one inside of that document: nothing is ever
 //! fetched. A model that nobody could afford to compare with bodies is refused when it is
-//! deployed, see [`weigh`](super::schema_weight).
+//! deployed, see `schema_weight`.
 //!
 //! AWS: Developer Guide, "Data models for REST APIs", "Request validation for REST APIs in API
 //! Gateway"; JSON Schema draft 4. Formats beyond draft 4's (`int32` and others) have no effect.

@@ -1,9 +1,9 @@
 //! SAM and CloudFormation templates: the API Gateway resources in them become calls of the control
 //! plane, again and again the same ones.
 //!
-//! One template goes one way. [`syntax`] reads YAML with short forms or JSON into a tree that knows
+//! One template goes one way. `syntax` reads YAML with short forms or JSON into a tree that knows
 //! its lines; [`document`] reads the sections, decides conditions and answers what can be answered
-//! without asking anybody; [`sam`] turns `AWS::Serverless::*` into plain resources; [`order`] sorts
+//! without asking anybody; `sam` turns `AWS::Serverless::*` into plain resources; `order` sorts
 //! them by what they need; [`apply`] compares them with what an earlier run made and calls the
 //! control plane of a running region, one resource after the other.
 //!

@@ -1,7 +1,7 @@
 //! Lambda: what an invocation is, whoever carries it out.
 //!
 //! Functions run in processes of our own ([`local`]) or behind an endpoint that speaks Lambda's
-//! Invoke API ([`endpoint`]). Both take an [`Invocation`] and give an [`Invoked`].
+//! Invoke API (`endpoint`). Both take an [`Invocation`] and give an [`Invoked`].
 //!
 //! AWS: Lambda API Reference, "Invoke" and "InvokeWithResponseStream".
 
