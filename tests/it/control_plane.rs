@@ -464,7 +464,9 @@ fn examples(section: &str, language: &str) -> String {
 fn the_pages_examples_of_functions_and_services_run() {
     let documents = tempfile::tempdir().unwrap();
     let mut topology = SERVICES.split("[lambda]").next().unwrap().to_owned();
-    for (id, section) in [("functions1", "Lambda"), ("services01", "AWS services")] {
+    let sections =
+        [("mocks00001", "MOCK"), ("functions1", "Lambda"), ("services01", "AWS services")];
+    for (id, section) in sections {
         let document = documents.path().join(format!("{id}.yaml"));
         fs::write(&document, examples(section, "yaml")).unwrap();
         topology.push_str(&examples(section, "toml"));
