@@ -157,7 +157,10 @@ fn only_local(section: &Section<'_>, name: &str) -> bool {
         refuse(at, "the code must be a folder or a zip file");
     }
     if let Some(at) = section.take("Layers").filter(|at| at.node.value != Value::List(Vec::new())) {
-        refuse(at, "layers are not put together here; install what they hold into CodeUri's folder");
+        refuse(
+            at,
+            "layers are not put together here; install what they hold into CodeUri's folder",
+        );
     }
     is_good
 }

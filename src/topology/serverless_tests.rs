@@ -121,7 +121,11 @@ fn what_cannot_be_run_is_refused_by_file_and_line() {
         ("Timeout: 20", "Timeout: 901", "is not between"),
         ("FunctionName: named", "Layers: [arn]", "layers are not put together here"),
         ("CodeUri: ../named.zip", "CodeUri: !Ref Nobody", "no parameter or resource `Nobody`"),
-        ("Greeting: { Type: String, Default: hello }", "Greeting: { Type: String }", "[[function]]"),
+        (
+            "Greeting: { Type: String, Default: hello }",
+            "Greeting: { Type: String }",
+            "[[function]]",
+        ),
         ("AutoPublishAlias: live", "AutoPublishAlias: a b", "neither an alias nor a version"),
     ] {
         assert_eq!(SHOP.matches(there).count(), 1, "{there}");

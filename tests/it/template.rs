@@ -184,12 +184,13 @@ template = "sam.yaml"
 fn a_sam_application_is_served_whole() {
     let folder = tempfile::tempdir().unwrap();
     let own = json!({"openapi": "3.0.1", "info": {"title": "own", "version": "1"}, "paths": {"/a": {
-        "get": {"responses": {}, "x-amazon-apigateway-integration": {"type": "mock",
+        "get": {"responses": {"200": {"description": "own"}}, "x-amazon-apigateway-integration": {"type": "mock",
             "requestTemplates": {"application/json": "{\"statusCode\": 200}"},
             "responses": {"default": {"statusCode": "200",
                 "responseTemplates": {"application/json": "own"}}}}}}}});
     let client = python_client();
-    let runtimes = client.as_ref().map(|client| format!("[runtimes]\npython_client = {client:?}\n"));
+    let runtimes =
+        client.as_ref().map(|client| format!("[runtimes]\npython_client = {client:?}\n"));
     let topology = format!("{RUNS_FUNCTIONS}{}", runtimes.unwrap_or_default());
     let file = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     file("own.json", &own.to_string());

@@ -92,10 +92,9 @@ impl Template {
         let value = match value {
             Json::Null => Value::Null,
             Json::Bool(flag) => Value::Boolean(*flag),
-            Json::Number(number) => number.as_i64().map_or_else(
-                || Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-                Value::Integer,
-            ),
+            Json::Number(number) => number
+                .as_i64()
+                .map_or_else(|| Value::Float(number.as_f64().unwrap_or(f64::NAN)), Value::Integer),
             Json::String(text) => Value::Text(text.clone()),
             Json::Array(items) => Value::List(
                 items.iter().enumerate().map(|(at, item)| part(at.to_string(), item)).collect(),
