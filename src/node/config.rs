@@ -14,7 +14,7 @@ use crate::admin::protocol::operation::{Installation, Site};
 use crate::integration::lambda::local::{FunctionConfig, Runtimes};
 use crate::integration::link;
 use crate::model::ids::{ApiId, NodeName};
-use crate::model::problem::Problem;
+use crate::model::problem::{Problem, Problems};
 use crate::model::quotas;
 use crate::model::rest_api::EndpointType;
 use crate::model::stage::{BasePathMapping, Stage};
@@ -376,6 +376,9 @@ pub struct FunctionsConfig {
     /// Names are unique.
     pub functions: Vec<FunctionConfig>,
     pub runtimes: Runtimes,
+    /// Of the templates that the topology takes functions from. A region does not start with any;
+    /// edges read the same topology and need no template.
+    pub problems: Problems,
 }
 
 /// Where the region keeps what its control plane is told.

@@ -276,6 +276,7 @@ fn local_functions(
     config: FunctionsConfig,
     foundation: &Foundation,
 ) -> Result<Option<LocalFunctions>, StartError> {
+    config.problems.into_result().map_err(StartError::Documents)?;
     if config.functions.is_empty() {
         return Ok(None);
     }

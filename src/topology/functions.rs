@@ -1,9 +1,11 @@
 //! `[[function]]` and `[runtimes]`: functions that the region runs itself.
 //!
-//! An entry with an `endpoint` is a function that somebody else runs; it is not read here.
+//! An entry with an `endpoint` is a function that somebody else runs; it is not read here. One with a
+//! `template` is all functions of a SAM template: see [`serverless`].
 //!
 //! AWS: Lambda API Reference, "CreateFunction"; Lambda Developer Guide, "Lambda quotas".
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,8 +19,9 @@ use crate::integration::lambda::local::{
     FunctionConfig, Package, Runtime, RuntimeKind, Runtimes, environment, names,
 };
 use crate::model::document::{At, Section};
+use crate::model::problem::Problems;
 use crate::node::config::FunctionsConfig;
-use crate::topology::units;
+use crate::topology::{serverless, units};
 
 /// Functions of one file.
 const FUNCTIONS_MAX: usize = 1_000;
@@ -30,10 +33,12 @@ const COMMAND_WORDS_MAX: usize = 64;
 const IDLE_MIN: Duration = Duration::from_secs(1);
 const IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Functions of one region, by its name and account.
 pub(super) fn read(
     list: Option<At<'_>>,
     runtimes_at: Option<At<'_>>,
     folder: &Path,
+    region: (&str, &str),
 ) -> FunctionsConfig {
     let mut functions: Vec<FunctionConfig> = Vec::new();
     let items = list.as_ref().map(At::items).unwrap_or_default();
@@ -42,7 +47,10 @@ pub(super) fn read(
     {
         list.problem(format!("more than {FUNCTIONS_MAX} functions"), None);
     }
-    let own = items.into_iter().take(FUNCTIONS_MAX).filter(|at| at.get("endpoint").is_none());
+    let items = items.into_iter().take(FUNCTIONS_MAX);
+    let (elsewhere, own): (Vec<_>, Vec<_>) = items.partition(|at| at.get("endpoint").is_some());
+    let (templates, own): (Vec<_>, Vec<_>) =
+        own.into_iter().partition(|at| at.get("template").is_some());
     for at in own {
         let place = at.clone();
         let Some(function) = function(Section::new(at), folder) else { continue };
@@ -51,7 +59,25 @@ pub(super) fn read(
         }
         functions.push(function);
     }
-    FunctionsConfig { functions, runtimes: runtimes(runtimes_at, folder) }
+    // What has an entry of its own is not the template's.
+    let names = elsewhere.iter().filter_map(|at| at.get("name")?.text().map(str::to_owned));
+    let mut taken: HashSet<String> = names.collect();
+    taken.extend(functions.iter().map(|function| function.name.clone()));
+    let mut problems = Problems::default();
+    for at in templates {
+        let place = at.clone();
+        let found = serverless::read(Section::new(at), folder, region, &taken);
+        for function in found.unwrap_or_else(|found| {
+            problems.extend(found);
+            Vec::new()
+        }) {
+            if functions.iter().any(|other| other.name == function.name) {
+                place.problem(format!("there is a function `{}` already", function.name), None);
+            }
+            functions.push(function);
+        }
+    }
+    FunctionsConfig { functions, runtimes: runtimes(runtimes_at, folder), problems }
 }
 
 fn function(section: Section<'_>, folder: &Path) -> Option<FunctionConfig> {
@@ -61,14 +87,9 @@ fn function(section: Section<'_>, folder: &Path) -> Option<FunctionConfig> {
     let package = section.require("code").and_then(|at| units::path(&at, folder)).map(package);
     let command = section.take("command").and_then(|at| command(&at));
     let environment = section.take("environment").map(|at| variables(&at)).unwrap_or_default();
-    let timeout =
-        section.take("timeout").and_then(|at| units::duration(&at, TIMEOUT_MIN, TIMEOUT_MAX));
-    let memory = section.take("memory").and_then(|at| whole(&at, MEMORY_MB_MIN, MEMORY_MB_MAX));
-    let concurrency =
-        section.take("concurrency").and_then(|at| whole(&at, 1, CONCURRENCY_MAX as u64));
-    let idle = section.take("idle").and_then(|at| units::duration(&at, IDLE_MIN, IDLE_MAX));
-    let queue =
-        section.take("queue").and_then(|at| units::duration(&at, Duration::ZERO, TIMEOUT_MAX));
+    let timeout = section.take("timeout").and_then(|at| timeout(&at));
+    let memory = section.take("memory").and_then(|at| memory(&at));
+    let pool = Pool::read(&section);
     let aliases = section.take("aliases").map(|at| aliases(&at)).unwrap_or_default();
     let needs_handler = runtime.as_ref().is_some_and(|one| one.kind != RuntimeKind::Provided);
     if needs_handler && command.is_none() && section.at.get("handler").is_none() {
@@ -82,13 +103,46 @@ fn function(section: Section<'_>, folder: &Path) -> Option<FunctionConfig> {
     function.environment = environment;
     function.timeout = timeout.unwrap_or(function.timeout);
     function.memory_mb = memory.unwrap_or(function.memory_mb);
-    // Within its bounds it fits.
-    let concurrency = concurrency.and_then(|count| usize::try_from(count).ok());
-    function.concurrency = concurrency.unwrap_or(function.concurrency);
-    function.idle = idle.unwrap_or(function.idle);
-    function.queue = queue;
+    pool.apply(&mut function);
     function.aliases = aliases;
     Some(function)
+}
+
+/// What AWS has no word for: how many processes, and for how long.
+#[derive(Debug)]
+pub(super) struct Pool {
+    concurrency: Option<usize>,
+    idle: Option<Duration>,
+    queue: Option<Duration>,
+}
+
+impl Pool {
+    pub(super) fn read(section: &Section<'_>) -> Self {
+        let concurrency =
+            section.take("concurrency").and_then(|at| whole(&at, 1, CONCURRENCY_MAX as u64));
+        let idle = section.take("idle").and_then(|at| units::duration(&at, IDLE_MIN, IDLE_MAX));
+        let queue =
+            section.take("queue").and_then(|at| units::duration(&at, Duration::ZERO, TIMEOUT_MAX));
+        // Within its bounds it fits.
+        let concurrency = concurrency.and_then(|count| usize::try_from(count).ok());
+        Self { concurrency, idle, queue }
+    }
+
+    pub(super) fn apply(&self, function: &mut FunctionConfig) {
+        function.concurrency = self.concurrency.unwrap_or(function.concurrency);
+        function.idle = self.idle.unwrap_or(function.idle);
+        function.queue = self.queue;
+    }
+}
+
+/// Seconds, or text with a unit.
+pub(super) fn timeout(at: &At<'_>) -> Option<Duration> {
+    units::duration(at, TIMEOUT_MIN, TIMEOUT_MAX)
+}
+
+/// MiB.
+pub(super) fn memory(at: &At<'_>) -> Option<u64> {
+    whole(at, MEMORY_MB_MIN, MEMORY_MB_MAX)
 }
 
 fn name(at: &At<'_>) -> Option<String> {
@@ -101,7 +155,7 @@ fn name(at: &At<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn runtime(at: &At<'_>) -> Option<Runtime> {
+pub(super) fn runtime(at: &At<'_>) -> Option<Runtime> {
     let text = at.text()?;
     let runtime = Runtime::parse(text);
     if runtime.is_none() {
@@ -112,7 +166,7 @@ fn runtime(at: &At<'_>) -> Option<Runtime> {
     runtime
 }
 
-fn handler(at: &At<'_>) -> Option<String> {
+pub(super) fn handler(at: &At<'_>) -> Option<String> {
     let text = at.text()?;
     let is_good = (1..=HANDLER_MAX).contains(&text.len())
         && !text.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -125,7 +179,7 @@ fn handler(at: &At<'_>) -> Option<String> {
 }
 
 /// What ends in `.zip` is one.
-fn package(path: PathBuf) -> Package {
+pub(super) fn package(path: PathBuf) -> Package {
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
         Package::Zip(path)
     } else {
@@ -146,7 +200,7 @@ fn command(at: &At<'_>) -> Option<Vec<String>> {
     Some(words)
 }
 
-fn variables(at: &At<'_>) -> IndexMap<String, String> {
+pub(super) fn variables(at: &At<'_>) -> IndexMap<String, String> {
     let mut variables = IndexMap::new();
     let mut bytes = 0;
     for (name, value) in at.entries() {

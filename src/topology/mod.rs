@@ -7,13 +7,14 @@
 //! folder; only a data folder that nobody names lies where the program runs.
 //!
 //! Every key is explained once in `topology/one-box.toml`. What this module does not do: open the
-//! files and ports it names.
+//! files and ports it names, but for templates of functions.
 
 mod apis;
 mod balancers;
 mod functions;
 mod nodes;
 mod ports;
+mod serverless;
 mod services;
 mod shared;
 mod store;
@@ -184,6 +185,7 @@ pub fn check(path: &Path, mut warn: impl FnMut(&str, &str)) -> Result<(), Proble
             problems.found.push(Problem::of_file(&file, format!("cannot be read: {err}")));
         }
     }
+    problems.extend(topology.region.functions.problems.clone());
     for function in &topology.region.functions.functions {
         let (Package::Folder(code) | Package::Zip(code)) = &function.package;
         if let Err(err) = std::fs::metadata(code) {

@@ -98,7 +98,8 @@ pub(super) fn read(root: &Section<'_>, folder: &Path, overrides: &Overrides) -> 
     };
     let backends = shared::backends(root.take("backends"), folder);
     let aws = services::read(root, folder);
-    let functions = functions::read(root.take("function"), root.take("runtimes"), folder);
+    let place = (region.aws_region.as_str(), region.account_id.as_str());
+    let functions = functions::read(root.take("function"), root.take("runtimes"), folder, place);
     let apis_at = root.take("api");
     let apis = apis::read(apis_at.clone(), folder, !edges.is_empty());
 

@@ -8,7 +8,14 @@ use crate::model::rest_api::EndpointType;
 use crate::node::config::{AwsConfig, StoreConfig};
 use crate::store::control::{DatabaseConfig, KeySource};
 
-const SHIPPED: [&str; 5] = ["one-box", "three-pops", "regional-only", "private", "dynamodb-table"];
+const SHIPPED: [&str; 6] = [
+    "one-box",
+    "three-pops",
+    "regional-only",
+    "private",
+    "dynamodb-table",
+    "serverless-crud/topology",
+];
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("topology").join(format!("{name}.toml"))

@@ -8,16 +8,14 @@ Starts moto on the port, which the region's topology names for every service. Pr
 """
 import argparse
 import json
-import os
 import ssl
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 
 import boto3
 from botocore.config import Config
+
+from moto_server import moto
 
 parser = argparse.ArgumentParser()
 for name in ("admin", "public", "services", "moto", "example"):
@@ -223,25 +221,7 @@ def events():
     same([json.loads(one["Body"])["detail"] for one in got], [{"order": 1}], "the event")
 
 
-def main():
-    environment = dict(os.environ, PYTHONPATH=ARGS.moto, MOTO_ACCOUNT_ID=ACCOUNT)
-    environment.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION=REGION)
-    moto = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", ARGS.services],
-                            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):  # a minute, on a machine that does something else besides
-            try:
-                urllib.request.urlopen(f"{ENDPOINT}/moto-api/data.json", timeout=5).read()
-                break
-            except OSError:
-                assert moto.poll() is None, "moto has ended"
-                time.sleep(0.1)
-        for part in (dynamodb, table_example, sqs, sns, kinesis, s3, ssm, states, events):
-            part()
-            print(f"ok {part.__name__}", flush=True)
-    finally:
-        moto.terminate()
-        moto.wait()
-
-
-main()
+with moto(ARGS.moto, ARGS.services, ACCOUNT, REGION):
+    for part in (dynamodb, table_example, sqs, sns, kinesis, s3, ssm, states, events):
+        part()
+        print(f"ok {part.__name__}", flush=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The page's examples of functions and services, asked as its readers would ask them; this script plays what stands behind.
+"""The page's examples of mocks, functions and services, asked as its readers would ask them; this script plays what stands behind.
 
 usage: integrations_page.py --admin URL --public PORT --behind PORT
 """
@@ -8,6 +8,7 @@ import http.server
 import json
 import ssl
 import threading
+import urllib.error
 import urllib.request
 
 parser = argparse.ArgumentParser()
@@ -42,13 +43,20 @@ class Behind(http.server.BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
 
-def call(path, body=None):
+def call(path, body=None, method=None, content_type="application/json"):
+    answer = whole(path, body, method, content_type)
+    return answer.status, answer.read()
+
+
+def whole(path, body, method, content_type):
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-    request = urllib.request.Request(f"https://127.0.0.1:{ARGS.public}/_api/{path}", data=body,
-                                     headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, context=trust, timeout=20) as answer:
-        return answer.status, answer.read()
+    request = urllib.request.Request(f"https://127.0.0.1:{ARGS.public}/_api/{path}", data=body, method=method,
+                                     headers={"Content-Type": content_type})
+    try:
+        return urllib.request.urlopen(request, context=trust, timeout=20)
+    except urllib.error.HTTPError as error:
+        return error
 
 
 def same(found, wanted, where):
@@ -58,6 +66,12 @@ def same(found, wanted, where):
 behind = http.server.ThreadingHTTPServer(("127.0.0.1", int(ARGS.behind)), Behind)
 behind.daemon_threads = True
 threading.Thread(target=behind.serve_forever, daemon=True).start()
+same(call("mocks00001/prod/health"), (200, b'{"status": "ok", "stage": "prod"}'), "a mock")
+same(call("mocks00001/prod/pets/7"), (200, b'{"id": 7, "name": "Rex"}'), "a mock's first answer")
+same(call("mocks00001/prod/pets/8"), (404, b'{"message": "no such pet"}'), "a mock's other answer")
+same(call("mocks00001/prod/health", content_type="text/xml")[0], 500, "a type without a template")
+preflight = whole("mocks00001/prod/pets/7", None, "OPTIONS", "application/json")
+same((preflight.status, preflight.headers["Access-Control-Allow-Origin"]), (204, "https://shop.example"), "a preflight")
 same(call("functions1/prod/orders/7"), (200, b"order 7"), "a function as a proxy")
 same(call("functions1/prod/events"), (200, b"data: 1\n\n"), "a function that streams")
 same(call("functions1/prod/reports", b'{"a": 1}'), (202, b""), "a function that is not waited for")

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 use crate::clients::{clients, installed};
+use crate::functions::python_client;
 use crate::private_backends::{free, nginx};
 use crate::process::{Running, port_base, program, run};
 use crate::world::certs::TestCa;
@@ -416,12 +417,38 @@ fn recorded_cases() -> Option<PathBuf> {
     found.find(|folder| folder.join("run_cases.py").is_file())
 }
 
+/// moto's server and what it needs; `None` when they cannot be had.
+fn moto() -> Option<String> {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR"));
+    installed(Some(&requirements.join("tests/clients/services/requirements.txt")))
+}
+
+/// `topology/serverless-crud` as it is shipped, with the test's own places of what it names.
+#[test]
+fn the_serverless_example_keeps_items() {
+    let (Some(moto), Some(client)) = (moto(), python_client()) else { return };
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("topology/serverless-crud");
+    let mut topology = fs::read_to_string(shipped.join("topology.toml")).unwrap();
+    let places = [
+        ("\"openapi.yaml\"", format!("\"{}\"", shipped.join("openapi.yaml").display())),
+        ("\"function\"", format!("\"{}\"", shipped.join("function").display())),
+        ("\"runtime\"", format!("\"{}\"", client.display())),
+        ("\"http://127.0.0.1:8000\"", "\"http://SERVICES\"".to_owned()),
+    ];
+    for (shown, own) in places {
+        assert_eq!(topology.matches(shown).count(), 1, "{shown}");
+        topology = topology.replace(shown, &own);
+    }
+    let Some(up) = Up::start(&topology, &[]) else { return };
+    let (edge, services) = ((up.base + 10).to_string(), (up.base + SERVICES_PORT).to_string());
+    let ports = ["--public", &edge, "--services", &services];
+    up.passes("serverless_crud.py", &[&ports[..], &["--moto", &moto]].concat());
+}
+
 /// DynamoDB, SQS, SNS, Kinesis, S3, SSM, Step Functions and EventBridge, as moto has them.
 #[test]
 fn services_answer_as_integrations() {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let requirements = requirements.join("tests/clients/services/requirements.txt");
-    let Some(moto) = installed(Some(&requirements)) else { return };
+    let Some(moto) = moto() else { return };
     let mut topology = SERVICES.to_owned();
     for name in ["dynamodb", "sqs", "sns", "kinesis", "s3", "ssm", "states", "events"] {
         let endpoint = "http://SERVICES";
@@ -450,7 +477,9 @@ fn examples(section: &str, language: &str) -> String {
 fn the_pages_examples_of_functions_and_services_run() {
     let documents = tempfile::tempdir().unwrap();
     let mut topology = SERVICES.split("[lambda]").next().unwrap().to_owned();
-    for (id, section) in [("functions1", "Lambda"), ("services01", "AWS services")] {
+    let sections =
+        [("mocks00001", "MOCK"), ("functions1", "Lambda"), ("services01", "AWS services")];
+    for (id, section) in sections {
         let document = documents.path().join(format!("{id}.yaml"));
         fs::write(&document, examples(section, "yaml")).unwrap();
         topology.push_str(&examples(section, "toml"));

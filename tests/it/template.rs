@@ -8,7 +8,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Ended, Running, port_base, program, shell};
+use crate::functions::python_client;
+use crate::process::{Ended, Running, port_base, program, run, shell};
 
 /// A region and two edges, and its folder.
 struct Up {
@@ -19,7 +20,10 @@ struct Up {
 
 impl Up {
     fn start(more: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), more)
+    }
+
+    fn start_in(folder: TempDir, more: &[&str]) -> Self {
         let base = port_base();
         let port = base.to_string();
         let mut arguments = vec!["up", "--data", "data", "--port-base", &port];
@@ -131,47 +135,104 @@ fn the_shipped_sam_template_is_made_served_and_changed() {
     assert_eq!(deployments["item"].as_array().unwrap().len(), 1, "the old one is gone");
 }
 
-/// The implicit API calls a function; where functions cannot be called yet, that is said, and the
-/// explicit API is served all the same.
+/// An implicit API in front of a function, and an explicit one.
 const FUNCTIONS: &str = r#"
 Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Greeting: { Type: String, Default: hello }
+Globals:
+  Function: { Runtime: python3.12, Timeout: 25 }
 Resources:
   Hello:
     Type: AWS::Serverless::Function
     Properties:
-      FunctionName: hello
-      Handler: x.y
-      Runtime: python3.12
+      CodeUri: code
+      Handler: app.handler
+      Environment: { Variables: { GREETING: !Ref Greeting } }
       Events:
-        Get: { Type: Api, Properties: { Path: /hello, Method: get } }
+        Get: { Type: Api, Properties: { Path: "/hello/{name}", Method: get } }
   Own:
     Type: AWS::Serverless::Api
     Properties:
       StageName: dev
       DefinitionUri: own.json
 "#;
+const GREETER: &str = r#"
+import os
+
+def handler(event, context):
+    return {"statusCode": 200, "body": os.environ["GREETING"] + " " + event["pathParameters"]["name"]}
+"#;
+/// A region that runs the template's functions, and as many nodes as without a topology.
+const RUNS_FUNCTIONS: &str = r#"
+[cluster]
+name = "sam"
+[region]
+name = "region"
+[[edge]]
+name = "edge-a"
+[[edge]]
+name = "edge-b"
+[[api]]
+document = "bundled:petstore"
+name = "petstore"
+[[function]]
+template = "sam.yaml"
+"#;
 
 #[test]
-fn implicit_apis_and_local_definitions_are_made() {
-    let mut up = Up::start(&["--open-admin"]);
+fn a_sam_application_is_served_whole() {
+    let folder = tempfile::tempdir().unwrap();
     let own = json!({"openapi": "3.0.1", "info": {"title": "own", "version": "1"}, "paths": {"/a": {
-        "get": {"responses": {}, "x-amazon-apigateway-integration": {"type": "mock",
+        "get": {"responses": {"200": {"description": "own"}}, "x-amazon-apigateway-integration": {"type": "mock",
             "requestTemplates": {"application/json": "{\"statusCode\": 200}"},
             "responses": {"default": {"statusCode": "200",
                 "responseTemplates": {"application/json": "own"}}}}}}}});
-    fs::write(up.folder.path().join("own.json"), own.to_string()).unwrap();
-    fs::write(up.folder.path().join("sam.yaml"), FUNCTIONS).unwrap();
+    let client = python_client();
+    let runtimes =
+        client.as_ref().map(|client| format!("[runtimes]\npython_client = {client:?}\n"));
+    let topology = format!("{RUNS_FUNCTIONS}{}", runtimes.unwrap_or_default());
+    let file = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    file("own.json", &own.to_string());
+    file("sam.yaml", FUNCTIONS);
+    file("t.toml", &topology);
+    fs::create_dir(folder.path().join("code")).unwrap();
+    file("code/app.py", GREETER);
+    let mut up = Up::start_in(folder, &["--topology", "t.toml", "--open-admin"]);
+
     let ended = up.import("sam.yaml", &[], None);
-    let refused = ended.out.contains("NOT BUILT  ServerlessRestApiProdStage");
-    assert_eq!(ended.code, Some(i32::from(refused)), "{ended:?}");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
     says(&ended.out, "skipped", "Hello");
     let api = id(&ended.out, "ServerlessRestApi");
     let resources = up.get(&format!("/restapis/{api}/resources?embed=methods"));
     let all = resources["item"].as_array().unwrap();
-    let hello = all.iter().find(|one| one["path"] == "/hello").unwrap();
+    let hello = all.iter().find(|one| one["path"] == "/hello/{name}").unwrap();
     let uri = hello["resourceMethods"]["GET"]["methodIntegration"]["uri"].as_str().unwrap();
-    assert!(uri.ends_with(":function:hello/invocations"), "{uri}");
+    assert!(uri.ends_with(":function:sam-Hello/invocations"), "{uri}");
     up.serves(&id(&ended.out, "Own"), "/dev/a", "own");
+    if client.is_some() {
+        up.serves(&api, "/Prod/hello/world", "hello world");
+    }
+}
+
+/// The mistake is told with its place before anything starts.
+#[test]
+fn a_template_whose_functions_cannot_run_keeps_the_region_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = FUNCTIONS.replace("python3.12", "java21");
+    fs::write(folder.path().join("sam.yaml"), template).unwrap();
+    fs::write(folder.path().join("own.json"), r#"{"openapi": "3.0.1", "paths": {}}"#).unwrap();
+    fs::write(folder.path().join("t.toml"), RUNS_FUNCTIONS).unwrap();
+    let base = port_base().to_string();
+    let up = ["up", "--topology", "t.toml", "--data", "data", "--port-base", &base];
+    for arguments in [&["check", "t.toml"][..], &up[..]] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!(ended.code, Some(78), "{ended:?}");
+        let said = format!("{}{}", ended.out, ended.err);
+        assert!(said.contains("sam.yaml:"), "{said}");
+        assert!(said.contains("Resources.Hello.Properties.Runtime"), "{said}");
+        assert!(said.contains("`java21` is not known here"), "{said}");
+    }
 }
 
 fn cloudformation(answer: &str, deployment: &str, more: &str) -> String {

@@ -29,7 +29,7 @@ use crate::model::problem::Problems;
 pub use super::calls::{Answer, Door};
 
 /// AWS's public suffix; `AWS::URLSuffix`.
-const URL_SUFFIX: &str = "amazonaws.com";
+pub(super) const URL_SUFFIX: &str = "amazonaws.com";
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]

@@ -105,6 +105,8 @@ pub struct Expanded {
     /// Logical ids in the order in which they are made.
     pub order: Vec<String>,
     pub skipped: Vec<Skipped>,
+    /// Properties of `AWS::Serverless::Function`s, `Globals` put in.
+    pub(super) functions: IndexMap<String, Object>,
     pub(super) outputs: Object,
     pub(super) evaluator: Evaluator,
 }
@@ -134,6 +136,11 @@ impl Template {
     /// The first thing that is wrong, with line, logical id and property.
     pub fn expand(&self, settings: &Settings, site: &Site) -> Result<Expanded, Problems> {
         self.expanded(settings, site).map_err(|fault| self.problem(&fault).into())
+    }
+
+    /// The whole file.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
     }
 
     /// A fault as a problem of this file.
@@ -182,6 +189,9 @@ impl Template {
         evaluator.declared.extend(plain.resources.keys().cloned());
         evaluator.aliases = plain.aliases;
         evaluator.is_lenient = false;
+        let is_function = |of: &Resource| of.kind == sam::FUNCTION;
+        let functions = plain.resources.iter().filter(|(_, of)| is_function(of));
+        let functions = functions.map(|(id, of)| (id.clone(), of.properties.clone())).collect();
         let (mut ours, others) = plain
             .resources
             .into_iter()
@@ -201,7 +211,7 @@ impl Template {
         }
         let order = order::sorted(&ours)?;
         let outputs = section(&root, "Outputs")?;
-        Ok(Expanded { resources: ours, order, skipped, outputs, evaluator })
+        Ok(Expanded { resources: ours, order, skipped, functions, outputs, evaluator })
     }
 }
 

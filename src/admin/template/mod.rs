@@ -12,6 +12,8 @@
 //! properties are as they were is left alone, one that is gone from the template is deleted, one
 //! that somebody deleted meanwhile is made again.
 //!
+//! [`local`] names the template's functions for a region that runs them by itself.
+//!
 //! What is not API Gateway's (functions, roles, tables) is named as skipped, and references to it
 //! become the ARN that AWS would form, so that integrations keep their target.
 //!
@@ -27,6 +29,7 @@ pub mod door;
 mod foreign;
 mod functions;
 mod kinds;
+pub mod local;
 mod order;
 mod sam;
 mod sam_body;

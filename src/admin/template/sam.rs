@@ -20,7 +20,7 @@ use super::{Fault, Object, text};
 
 pub(super) const API: &str = "AWS::Serverless::Api";
 pub(super) const HTTP_API: &str = "AWS::Serverless::HttpApi";
-const FUNCTION: &str = "AWS::Serverless::Function";
+pub(super) const FUNCTION: &str = "AWS::Serverless::Function";
 /// The APIs of events that name none.
 const IMPLICIT_API: &str = "ServerlessRestApi";
 const IMPLICIT_HTTP_API: &str = "ServerlessHttpApi";

@@ -64,16 +64,21 @@ fn clients() -> &'static Clients {
     })
 }
 
+/// The folder with AWS's runtime client for Python; `None`, loudly, when it cannot be had.
+pub(crate) fn python_client() -> Option<PathBuf> {
+    if clients().python.is_none() {
+        eprintln!("SKIPPED: no awslambdaric");
+    }
+    clients().python.clone()
+}
+
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/functions")
 }
 
 /// A Python function of `tests/functions/python/app.py`; `None`, loudly, without its client.
 fn python(name: &str) -> Option<FunctionConfig> {
-    if clients().python.is_none() {
-        eprintln!("SKIPPED: no awslambdaric");
-        return None;
-    }
+    python_client()?;
     let package = Package::Folder(sources().join("python"));
     let runtime = Runtime::parse("python3.12").unwrap();
     Some(ample(FunctionConfig::new(name, runtime, Some("app.handler"), package)))
