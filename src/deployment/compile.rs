@@ -16,7 +16,7 @@ use crate::deployment::snapshot::{
     AccessLog, CacheRules, CanaryStage, CustomFlow, ExecutionLogging, Flow, LambdaProxyFlow,
     PartHash, Route, Site, Stage,
 };
-use crate::integration::{Access, CompiledIntegration};
+use crate::integration::{Access, CompiledIntegration, with_stage_variables};
 use crate::limits::Throttle;
 use crate::mapping::CompileError;
 use crate::mapping::content::BinaryTypes;
@@ -336,7 +336,11 @@ pub fn flow(method: &Method, facts: &RouteFacts<'_>) -> Result<Flow, CompileErro
         IntegrationKind::Http | IntegrationKind::Mock | IntegrationKind::Aws => {
             Flow::Custom(Box::new(CustomFlow {
                 kind,
-                is_lambda: kind == IntegrationKind::Aws && invokes_function(&integration.uri),
+                is_lambda: kind == IntegrationKind::Aws
+                    && invokes_function(&with_stage_variables(
+                        &integration.uri,
+                        facts.stage_variables,
+                    )),
                 request: RequestSide::compile(integration, facts)?,
                 response: ResponseMapping::compile(integration, &method.response_statuses, facts)?,
             }))
@@ -344,7 +348,8 @@ pub fn flow(method: &Method, facts: &RouteFacts<'_>) -> Result<Flow, CompileErro
     })
 }
 
-/// `arn:aws:apigateway:{region}:lambda:path/…`.
+/// `arn:aws:apigateway:{region}:lambda:path/…`, once the stage's variables are put in: each part
+/// may come from one.
 fn invokes_function(uri: &str) -> bool {
     uri.split(':').nth(4) == Some("lambda")
 }
@@ -444,3 +449,7 @@ fn parameter_names(template: &str) -> Vec<String> {
         .map(|name| name.trim_end_matches('+').to_owned())
         .collect()
 }
+
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;

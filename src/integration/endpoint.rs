@@ -160,10 +160,7 @@ fn fill(
 }
 
 /// Puts in `${stageVariables.x}`; an unknown one is empty.
-pub(super) fn with_stage_variables(
-    uri: &str,
-    stage_variables: &IndexMap<String, String>,
-) -> String {
+pub fn with_stage_variables(uri: &str, stage_variables: &IndexMap<String, String>) -> String {
     const OPEN: &str = "${stageVariables.";
     let mut out = String::with_capacity(uri.len());
     let mut rest = uri;

@@ -4,8 +4,8 @@
 //! `json-schema-validator` (fge): `[object has missing required properties (["id","name"])]`. Like
 //! that library, nothing is said of what is within a value that is itself wrong.
 //!
-//! Known from the field are the messages for missing properties, types, enumerations, lengths and
-//! bounds (rest-data-plane 3.5); the others follow the library's catalogue as remembered.
+//! Known from the field are that form and the message for missing properties (rest-data-plane 3.5);
+//! all other messages follow the library's catalogue as remembered.
 
 use std::fmt::Write as _;
 

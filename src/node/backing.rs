@@ -42,7 +42,7 @@ pub(super) fn certificate<'s>(state: &'s State, stage: &Body) -> Option<&'s Obje
     state.get(Kind::ClientCertificate, "", id)
 }
 
-/// Completes a stage.
+/// Completes a stage; of `stage` only `clientCertificateId` is read.
 ///
 /// # Errors
 /// The stage names a certificate that is not there. Going without would be refused by the backend,

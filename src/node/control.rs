@@ -185,7 +185,7 @@ pub(super) fn plane(core: &Arc<Core>, control: &Control, open: bool) -> ControlP
         clock,
         Arc::new(StoreKeeper { control: control.clone() }),
         Arc::new(Guard { gate, control: control.clone() }),
-        Arc::new(DataPlane { core: Arc::downgrade(core), site: control.site.clone() }),
+        Arc::new(DataPlane { core: Arc::downgrade(core), control: control.clone() }),
     )
 }
 
@@ -265,7 +265,7 @@ impl Gatekeeper for Guard {
 /// The node owns its control plane, so the way back is weak.
 struct DataPlane {
     core: Weak<Core>,
-    site: Site,
+    control: Control,
 }
 
 #[async_trait]
@@ -288,7 +288,8 @@ impl Effects for DataPlane {
         };
         let most = core.common.timeouts.integration_max.as_millis();
         let limits = Limits { integration_timeout_max_ms: u32::try_from(most).unwrap_or(u32::MAX) };
-        test_invoke::method(&call, integrations, &self.site, &core.gateway.clock, &limits).await
+        let (site, state) = (&self.control.site, self.control.store.current());
+        test_invoke::method(&call, integrations, site, &core.gateway.clock, &limits, &state).await
     }
 
     async fn test_invoke_authorizer(&self, call: TestInvokeAuthorizer) -> Result<Body, ApiError> {

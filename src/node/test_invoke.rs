@@ -32,11 +32,12 @@ use crate::model::ids::{ApiId, StageName};
 use crate::model::rest_api::{Resource, RestApi};
 use crate::model::stage::{Stage, StageDeployment};
 use crate::net::clock::Clock;
+use crate::node::backing;
 use crate::pipeline::execution_log::{ExecutionLog, date, spelling};
 use crate::pipeline::integrate::{Passage, context, integrate};
 use crate::pipeline::refusal::Refusal;
 use crate::pipeline::validate;
-use crate::store::control;
+use crate::store::control::{self, State};
 
 /// `$context.stage` of a test call.
 const STAGE: &str = "test-invoke-stage";
@@ -53,20 +54,24 @@ const NOT_IN_URI: &AsciiSet =
 ///
 /// # Errors
 /// `NotImplementedException` with the places where the data plane cannot run it yet;
-/// `BadRequestException` for headers that are none. A failing integration is no error: the answer
-/// says so, as AWS's does.
+/// `BadRequestException` for headers that are none, and for a certificate that is not there. A failing integration is no error: the answer
+/// says so, as AWS's does. VPC links and the certificate for backends are those of `state`.
 pub async fn method(
     invoke: &TestInvokeMethod,
     integrations: &Integrations,
     site: &Site,
     clock: &Clock,
     limits: &Limits,
+    state: &State,
 ) -> Result<control::Body, ApiError> {
     let known =
         definition::method(&invoke.definition, &invoke.resource_id, &invoke.http_method, limits);
     let (resource, method) = known.map_err(|places| unserved(&places))?;
     let time = Duration::from_millis(u64::from(method.integration.timeout_ms));
     let mut deployment = deployment(invoke, Resource { methods: vec![method], ..resource });
+    // What the caller may name is said in a stage's words.
+    backing::put_in(state, &invoke.request, &backing::links(state), &mut deployment)
+        .map_err(|_| ApiError::bad_request("Invalid Client Certificate identifier specified"))?;
     deployment.api.models = definition::models(&invoke.definition, &deployment.api.resources);
     let api_id = &deployment.api.id;
     let domain = format!("{api_id}.execute-api.{}.{}", site.aws_region, site.domain);

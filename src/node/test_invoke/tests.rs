@@ -7,10 +7,13 @@ use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::*;
+use crate::admin::rest::client_certificates::PRIVATE_KEY;
 use crate::integration::Config;
+use crate::integration::link::{BalancerConfig, Balancers, ListenerConfig, OutlierConfig};
 use crate::net::client::fake::{Fake, Log as Requests};
 use crate::net::client::{self, HttpClient};
 use crate::net::tasks::Tasks;
+use crate::store::control::{Kind, ObjectKey};
 
 const API: &str = "a1b2c3d4e5";
 /// Tue Nov 18 12:00:00 UTC 2025.
@@ -96,8 +99,16 @@ fn http(kind: &str, uri: &str) -> Value {
 }
 
 async fn run(invoke: &TestInvokeMethod, integrations: &Integrations) -> control::Body {
+    run_with(invoke, integrations, &State::default()).await.unwrap()
+}
+
+async fn run_with(
+    invoke: &TestInvokeMethod,
+    integrations: &Integrations,
+    state: &State,
+) -> Result<control::Body, ApiError> {
     let clock = Clock::manual(NOW_MS);
-    method(invoke, integrations, &site(), &clock, &Limits::default()).await.unwrap()
+    method(invoke, integrations, &site(), &clock, &Limits::default(), state).await
 }
 
 /// The log's lines without their dates and with the request's id replaced.
@@ -341,7 +352,7 @@ async fn what_is_not_built_is_named_and_not_run() {
         let integrations = integrations.clone();
         async move {
             let clock = Clock::manual(NOW_MS);
-            method(&invoke, &integrations, &site(), &clock, &Limits::default()).await.unwrap_err()
+            run_with(&invoke, &integrations, &State::default()).await.unwrap_err()
         }
     };
     let own = json!({"methodIntegration": {
@@ -444,4 +455,75 @@ async fn a_request_that_does_not_fit_is_refused() {
         assert_eq!(lines.last().unwrap(), "Method completed with status: 400");
     }
     assert!(requests.lines().is_empty());
+}
+
+const BALANCER: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/net/n/1";
+const ID: &str = "abc123";
+
+/// A state with one link to the balancer, and one certificate that is none.
+fn with_link_and_certificate() -> State {
+    let objects = [
+        (Kind::VpcLink, json!({"id": ID, "targetArns": [BALANCER]})),
+        (Kind::ClientCertificate, json!({"pemEncodedCertificate": "x", PRIVATE_KEY: "y"})),
+    ];
+    let changes = objects.map(|(kind, body)| {
+        let Value::Object(body) = body else { panic!() };
+        (ObjectKey::new(kind, "", ID), Some(Arc::new(body)))
+    });
+    State::default().with(1, changes)
+}
+
+/// control-plane "TestInvokeMethod": a private integration is reached as on a stage.
+#[tokio::test(start_paused = true)]
+async fn a_link_leads_where_it_leads_on_a_stage() {
+    let network: Arc<dyn crate::net::socket::Network> = Fake::new(|_, mut wire| async move {
+        while let Some(_request) = wire.request().await {
+            wire.write(ANSWER).await;
+        }
+    });
+    let tasks = Tasks::new(Handle::current());
+    let client = HttpClient::new(client::Config::default(), network, tasks.clone());
+    let balancer = BalancerConfig {
+        arn: BALANCER.to_owned(),
+        link: None,
+        listeners: vec![ListenerConfig {
+            arn: None,
+            port: 80,
+            targets: vec![(Arc::from("10.0.0.1"), 8_080)],
+        }],
+        health: None,
+        outliers: OutlierConfig::default(),
+        roots: Vec::new(),
+    };
+    let balancers = Balancers::start(vec![balancer], &client, &tasks).unwrap();
+    let integrations = Integrations::new(Config::default(), client).with_balancers(balancers);
+    let mut method = http("HTTP_PROXY", "http://b.test/pets");
+    method["methodIntegration"]["connectionType"] = json!("VPC_LINK");
+    method["methodIntegration"]["connectionId"] = json!("${stageVariables.link}");
+    let state = with_link_and_certificate();
+    for (link, status) in [(ID, 200), ("other1", 500)] {
+        let request = json!({"stageVariables": {"link": link}});
+        let invoke = invoke("/pets", method.clone(), request);
+        let answer = run_with(&invoke, &integrations, &state).await.unwrap();
+        assert_eq!(answer["status"].as_u64(), Some(status), "{}", answer["log"]);
+    }
+}
+
+/// A certificate that is named and cannot be shown fails the call: going without is no choice.
+#[tokio::test(start_paused = true)]
+async fn the_certificate_that_the_caller_names_is_shown() {
+    let (integrations, requests) = backend(ANSWER);
+    let run = |id: &str| {
+        let request = json!({"clientCertificateId": id});
+        let invoke = invoke("/pets", http("HTTP_PROXY", "http://b.test/pets"), request);
+        let integrations = integrations.clone();
+        async move { run_with(&invoke, &integrations, &with_link_and_certificate()).await }
+    };
+    assert_eq!(run("").await.unwrap()["status"].as_u64(), Some(200));
+    assert_eq!(requests.lines().len(), 1);
+    let failed = run(ID).await.unwrap();
+    assert_eq!(failed["status"].as_u64(), Some(500), "{}", failed["log"]);
+    let unknown = run("other1").await.unwrap_err();
+    assert_eq!(unknown.message, "Invalid Client Certificate identifier specified");
+    assert_eq!(requests.lines().len(), 1);
 }
