@@ -8,7 +8,7 @@
 use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 
-use crate::call::{Body, Call, Door, Reply, Spelling};
+use crate::call::{Body, Call, Door, Reply};
 use crate::deployment::snapshot::{self, LambdaProxyFlow, Resolved};
 use crate::integration::FunctionCall;
 use crate::mapping::compression::decode_request;
@@ -40,7 +40,6 @@ pub(super) async fn lambda_proxy(
     let event = Event {
         call: &context,
         path: event_path(call, resolved),
-        spelling: call.head.extensions.get::<Spelling>(),
         trace_id: &request.trace_id,
         proto: request.forwarded.proto,
         port: request.forwarded.port,
