@@ -52,6 +52,7 @@ fn lambda_event(bencher: Bencher<'_, '_>) {
         },
         method: &Method::POST,
         headers: &headers,
+        spelling: None,
         query: Some("page=2&sort=date%20desc"),
         path_parameters: PathParameters {
             names: &names,
@@ -74,7 +75,6 @@ fn lambda_event(bencher: Bencher<'_, '_>) {
     let event = Event {
         call: &call,
         path: "/orders/42",
-        spelling: None,
         trace_id: &trace_id,
         proto: "https",
         port: 443,

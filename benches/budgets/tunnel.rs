@@ -95,6 +95,7 @@ fn head() -> CallHead {
         authority: "a1b2c3d4e5.execute-api.us-east-1.gateway.localhost".into(),
         version: Version::HTTP_2,
         headers,
+        spelling: Default::default(),
         peer: SocketAddr::from(([192, 0, 2, 1], 4711)),
         scheme: Scheme::Https,
         port: 8443,

@@ -14,6 +14,7 @@ use super::lambda::endpoint::Sender;
 use super::lambda::{Invocation, InvocationKind, InvokeError, Invoked};
 use super::{
     CompiledIntegration, IntegrationError, IntegrationRequest, Integrations, Kind, forward,
+    streaming,
 };
 use crate::call::{Body, IntegrationReport, MappedParameters, Reply};
 
@@ -136,7 +137,16 @@ impl Integrations {
         let deadline = invocation.deadline;
         let local = self.local.as_ref().filter(|local| local.resolve(&invocation.function));
         let invoked = match local {
-            Some(local) => tokio::time::timeout_at(deadline, local.invoke(invocation)).await,
+            Some(local) => {
+                let is_streamed = invocation.kind == InvocationKind::Stream;
+                let mut invoked = tokio::time::timeout_at(deadline, local.invoke(invocation)).await;
+                if let Ok(Ok(invoked)) = &mut invoked
+                    && is_streamed
+                {
+                    invoked.body = streaming::bounded(invoked.body.take(), streaming::IDLE_MAX);
+                }
+                invoked
+            }
             None => {
                 let Some((aws, api)) = self.aws.as_deref() else {
                     return Err(InvokeError::Nowhere(invocation.function).into());

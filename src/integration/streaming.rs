@@ -1,13 +1,14 @@
 //! Answers that are streamed (`responseTransferMode: STREAM`): how long may they take?
 //!
 //! The client sees each piece when it comes. What ends such an answer early is only time: too much
-//! of it in all, or too long without a piece. Its length is not bounded.
+//! of it in all, or too long without a piece. Its length is not bounded, but the pace of a long one:
+//! whoever delivers it to a client asks for it no faster, and the backend is slowed down by that.
 //!
 //! AWS: API Gateway Developer Guide, "Stream the integration response for your proxy integrations".
 
 use std::fmt::Display;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ use crate::call::{Body, BodyError};
 use crate::model::quotas;
 
 /// Longest pause of an answer at regional and private endpoints, and at edge-optimized ones.
-pub const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
-pub const IDLE_MAX_EDGE: Duration = Duration::from_secs(30);
+pub const IDLE_MAX: Duration = quotas::STREAMING_IDLE_REGIONAL;
+pub const IDLE_MAX_EDGE: Duration = quotas::STREAMING_IDLE_EDGE;
 
 /// A body that ends with an error when it pauses longer than `idle` or takes longer than AWS's
 /// fifteen minutes in all. A body that is at hand stays as it is.
@@ -31,6 +32,78 @@ pub fn bounded(body: Body, idle: Duration) -> Body {
             let until = Instant::now() + quotas::STREAMING_TIMEOUT_MAX;
             Body::stream(Streamed::new(body, idle, until))
         }
+    }
+}
+
+/// Bytes of an answer that are sent as fast as they come, and bytes per second of what follows.
+const FREE_BYTES: u64 = 10 << 20;
+const BYTES_PER_SECOND: u64 = 2 << 20;
+/// By how much an answer may be ahead of the pace: timers count milliseconds, and a wait for each of
+/// many small pieces would be one for their roundings.
+const AHEAD_MAX: Duration = Duration::from_millis(10);
+
+/// A body that is read at AWS's pace once it is long. A body that is at hand stays as it is: it is
+/// no longer than what is free.
+pub fn paced(body: Body) -> Body {
+    match body {
+        Body::Empty | Body::Full(_) => body,
+        body => Body::stream(Paced { body, read: 0, due: Instant::now(), timer: None }),
+    }
+}
+
+struct Paced {
+    body: Body,
+    /// Bytes.
+    read: u64,
+    /// When what was read would have come at the pace.
+    due: Instant,
+    /// Ends when the next piece may be read.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Paced {
+    /// Takes note of a piece. A piece is passed on whole, however long: what it is too long by, the
+    /// next one waits for.
+    fn count(&mut self, bytes: u64) {
+        let free = FREE_BYTES.saturating_sub(self.read);
+        self.read = self.read.saturating_add(bytes);
+        let micros = bytes.saturating_sub(free).saturating_mul(1_000_000) / BYTES_PER_SECOND;
+        let now = Instant::now();
+        self.due = self.due.max(now) + Duration::from_micros(micros);
+        if self.due > now + AHEAD_MAX {
+            self.timer = Some(Box::pin(tokio::time::sleep_until(self.due)));
+        }
+    }
+}
+
+impl HttpBody for Paced {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if let Some(timer) = &mut this.timer {
+            ready!(timer.as_mut().poll(cx));
+            this.timer = None;
+        }
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            this.count(data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -148,5 +221,41 @@ mod tests {
         assert!(matches!(bounded(Body::Empty, IDLE_MAX), Body::Empty));
         let full = bounded(Body::from(Bytes::from_static(b"x")), IDLE_MAX);
         assert!(matches!(full, Body::Full(_)));
+    }
+
+    /// rest-data-plane 7.14: first 10 MB free, then 2 MB/s, however small the pieces.
+    #[tokio::test(start_paused = true)]
+    async fn a_long_answer_is_read_at_a_pace() {
+        for (piece, bytes, pace) in [
+            (64 * 1024, FREE_BYTES, Duration::ZERO),
+            (64 * 1024, FREE_BYTES + BYTES_PER_SECOND, Duration::from_secs(1)),
+            (64 * 1024, FREE_BYTES + 60 * BYTES_PER_SECOND, Duration::from_secs(60)),
+            (256, FREE_BYTES + BYTES_PER_SECOND, Duration::from_secs(1)),
+            (FREE_BYTES, FREE_BYTES + 2 * BYTES_PER_SECOND, Duration::from_secs(5)),
+        ] {
+            let data = Bytes::from(vec![0; usize::try_from(piece).unwrap()]);
+            let frames = stream::repeat_with(move || Ok::<_, BodyError>(Frame::data(data.clone())));
+            let mut body = paced(Body::stream(StreamBody::new(frames)));
+            let began = Instant::now();
+            for _ in 0..bytes.div_ceil(piece) {
+                body.frame().await.unwrap().unwrap();
+            }
+            // What waits for the last piece is the next.
+            if !pace.is_zero() {
+                body.frame().await.unwrap().unwrap();
+            }
+            let (took, slack) = (began.elapsed(), AHEAD_MAX + pace / 10);
+            assert!(took + AHEAD_MAX >= pace && took <= pace + slack, "{piece}: {took:?}");
+        }
+    }
+
+    /// A slow answer is not made slower: only what was read too fast is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_slow_by_itself_is_not_slowed_down() {
+        let began = Instant::now();
+        let (read, failed) = read(paced(pieces(20, Duration::from_secs(1)))).await;
+        assert_eq!((read, failed.is_none()), (20, true));
+        // There is a pause before the end, too.
+        assert_eq!(began.elapsed(), Duration::from_secs(21));
     }
 }

@@ -124,7 +124,40 @@ where
     }
 }
 
-/// One call in flight on an HTTP/2 connection, until dropped.
+/// A reply over HTTP/1.1 that takes its time: its call is in flight until all of it was read.
+pub(super) fn during(body: Body, call: InFlight) -> Body {
+    match body {
+        Body::Empty | Body::Full(_) => body,
+        body => Body::stream(During { body, _call: call }),
+    }
+}
+
+struct During {
+    body: Body,
+    _call: InFlight,
+}
+
+impl HttpBody for During {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// One call in flight that is not answered at once, until dropped.
 pub(super) struct InFlight(Arc<Vitals>);
 
 impl InFlight {

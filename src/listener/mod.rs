@@ -156,7 +156,7 @@ pub struct Limits {
     pub body_bytes: u64,
     /// From a request's first byte to the end of its head; also for the TLS handshake.
     pub header_timeout: Duration,
-    /// Without a byte in either direction.
+    /// Without a byte in either direction; over TCP without a call in flight, too.
     pub idle_timeout: Duration,
     /// A body we wait for, without a byte of it.
     pub body_stall: Duration,

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 
 use crate::call::{Body, Connection, Spelling};
 use crate::listener::accept::Front;
-use crate::listener::body::{Bounded, Delivered, InFlight};
+use crate::listener::body::{Bounded, Delivered, InFlight, during};
 use crate::listener::head::{FIELDS_MAX, REFUSED_METHOD, is_authority};
 use crate::listener::watch::Vitals;
 use crate::listener::{Answer, Gauges, Handler, Limits, Refused, Speaks};
@@ -148,9 +148,10 @@ pub(super) fn http1<H: Handler>(
         Answer::Now(response) => Replying::now(finish(session, response)),
         Answer::Later(answer) => {
             let session = Arc::clone(session);
+            let call = InFlight::new(session.vitals.clone());
             Replying::Later(Box::pin(async move {
                 let response = session.settle(answer).await;
-                finish(&session, response)
+                finish(&session, response).map(|body| during(body, call))
             }))
         }
     }

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::listener::{Limits, Refused};
+use crate::model::quotas;
 
 /// How long a refused client may take to read its answer, and a closing one to say goodbye.
 const LINGER: Duration = Duration::from_secs(2);
@@ -46,7 +47,7 @@ pub(super) struct Vitals {
     pub(super) received: AtomicU32,
     /// Grows with bytes or frames the client took.
     pub(super) sent: AtomicU32,
-    /// Calls in flight (HTTP/2).
+    /// Calls in flight; over HTTP/1.1 those that were not answered at once.
     pub(super) calls: AtomicU32,
     /// Replies with a frame that flow control holds back (HTTP/2).
     pub(super) held: AtomicU32,
@@ -128,6 +129,8 @@ impl Vitals {
             Situation::Head { heads: self.heads.load(Ordering::Relaxed) }
         } else if reading == Reading::Body as u8 {
             Situation::Body { received }
+        } else if self.calls.load(Ordering::Relaxed) > 0 {
+            Situation::Answering { received, sent }
         } else {
             Situation::Quiet { received, sent }
         }
@@ -138,10 +141,24 @@ impl Vitals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Situation {
     Lingering,
-    Sending { sent: u32 },
-    Head { heads: u32 },
-    Body { received: u32 },
-    Quiet { received: u32, sent: u32 },
+    Sending {
+        sent: u32,
+    },
+    Head {
+        heads: u32,
+    },
+    Body {
+        received: u32,
+    },
+    /// The handler thinks, or its answer pauses.
+    Answering {
+        received: u32,
+        sent: u32,
+    },
+    Quiet {
+        received: u32,
+        sent: u32,
+    },
 }
 
 impl Situation {
@@ -151,6 +168,8 @@ impl Situation {
             Situation::Sending { .. } => limits.write_stall,
             Situation::Head { .. } => limits.header_timeout,
             Situation::Body { .. } => limits.body_stall,
+            // Whoever answers has bounds of its own; none of them is longer than this one.
+            Situation::Answering { .. } => limits.idle_timeout.max(quotas::STREAMING_TIMEOUT_MAX),
             Situation::Quiet { .. } => limits.idle_timeout,
         }
     }
@@ -260,7 +279,7 @@ pub(super) async fn watch<C: Graceful>(
             }
             match seen {
                 _ if goodbye => return Poll::Ready(Ending::Idle),
-                Situation::Quiet { .. } => {
+                Situation::Quiet { .. } | Situation::Answering { .. } => {
                     goodbye = true;
                     since = Instant::now();
                     timer.as_mut().reset(since + LINGER);

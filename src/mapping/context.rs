@@ -18,6 +18,7 @@ use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
+use crate::call::Spelling;
 use crate::net::clock::Timestamp;
 
 /// What is known of a route when it is deployed. Empty text stands for what does not exist: a call
@@ -119,6 +120,8 @@ pub struct CallContext<'a> {
     pub facts: RouteFacts<'a>,
     pub method: &'a Method,
     pub headers: &'a HeaderMap,
+    /// How the client spelled the names of its headers, where it had a choice.
+    pub spelling: Option<&'a Spelling>,
     /// As the client sent it, without `?`.
     pub query: Option<&'a str>,
     pub path_parameters: PathParameters<'a>,

@@ -43,6 +43,7 @@ fn on_a_call<T>(
         },
         method: &method,
         headers: &headers,
+        spelling: None,
         query: Some("q=a%20b"),
         path_parameters: PathParameters {
             names: &names,

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use indexmap::IndexMap;
 
 use super::context::{CallContext, CallerFacts, request_time};
-use crate::call::Spelling;
+use super::view::spelled;
 use crate::net::{query, text};
 
 /// What an event has around headers, parameters and body, bytes.
@@ -61,8 +61,6 @@ pub struct Event<'a> {
     pub call: &'a CallContext<'a>,
     /// The path without the stage, not decoded.
     pub path: &'a str,
-    /// How the client spelled the names of its headers, where it had a choice.
-    pub spelling: Option<&'a Spelling>,
     /// `X-Amzn-Trace-Id`.
     pub trace_id: &'a HeaderValue,
     /// `https` or `http`, and the port the client called.
@@ -160,9 +158,7 @@ impl Event<'_> {
                 "authorization" => "Authorization",
                 "user-agent" => "User-Agent",
                 "host" => "Host",
-                // As every HTTP/1.1 client but a few writes it; the listener keeps no note of it.
-                "accept" if self.call.protocol == "HTTP/1.1" => "Accept",
-                other => self.spelling.and_then(|spelling| spelling.of(name)).unwrap_or(other),
+                _ => spelled(self.call, name),
             };
             let values = match *name {
                 // HTTP/2 clients may send one cookie a line (RFC 9113 section 8.2.3).

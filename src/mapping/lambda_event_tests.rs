@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::super::context::{PathParameters, RouteFacts};
 use super::*;
+use crate::call::Spelling;
 use crate::net::clock::Timestamp;
 
 /// A call that tests change before they look at its event.
@@ -67,6 +68,7 @@ impl Told {
             },
             method: &self.method,
             headers: &headers,
+            spelling: self.spelling.as_ref(),
             query: self.query,
             path_parameters: PathParameters {
                 names: &self.names,
@@ -87,7 +89,6 @@ impl Told {
         let event = Event {
             call: &call,
             path: self.path,
-            spelling: self.spelling.as_ref(),
             trace_id: &HeaderValue::from_static("Root=1-66aa0000-0123456789abcdef01234567"),
             proto: "https",
             port: 443,

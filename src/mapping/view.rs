@@ -1,8 +1,10 @@
 //! A call as templates look at it: `$context` and `$input.params()`.
 //!
 //! Recorded: headers are those of the client less the ones that concern its connection
-//! (rest-data-plane 7.3). AWS calls names in templates case-sensitive; ours arrive in lower case
-//! over HTTP/2 and HTTP/3 whatever the client wrote, so that here a header is found in any case.
+//! (rest-data-plane 7.3), by the names the client wrote (12.5). AWS calls names in templates
+//! case-sensitive; over HTTP/2 and HTTP/3 they come in lower case whatever the client wrote, so that
+//! here `$input.params('X-Name')` finds a header in any case. A map of all of them has each under
+//! one name, and `$input.params().header.get('X-Name')` finds that one only, as at AWS.
 
 use std::borrow::Cow;
 
@@ -42,6 +44,28 @@ pub(super) fn header<'a>(call: &CallContext<'a>, name: &HeaderName) -> Option<Co
     }
 }
 
+/// A header's name as whoever wrote it did: the client, or this gateway.
+pub(super) fn spelled<'a>(call: &CallContext<'a>, name: &'a HeaderName) -> &'a str {
+    let own = match name.as_str() {
+        "x-forwarded-for" => Some("X-Forwarded-For"),
+        "x-forwarded-port" => Some("X-Forwarded-Port"),
+        "x-forwarded-proto" => Some("X-Forwarded-Proto"),
+        "x-amzn-trace-id" => Some("X-Amzn-Trace-Id"),
+        _ => None,
+    };
+    if let Some(own) = own.or_else(|| call.spelling?.of(name)) {
+        return own;
+    }
+    match name.as_str() {
+        // As every HTTP/1.1 client but a few writes them; the listener keeps no note of these.
+        "accept" if call.protocol == "HTTP/1.1" => "Accept",
+        "authorization" if call.protocol == "HTTP/1.1" => "Authorization",
+        "host" if call.protocol == "HTTP/1.1" => "Host",
+        "user-agent" if call.protocol == "HTTP/1.1" => "User-Agent",
+        other => other,
+    }
+}
+
 /// Header bytes as text: UTF-8, which is what clients send where it is not ASCII.
 pub(super) fn text(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
@@ -77,7 +101,7 @@ impl Parameters for CallContext<'_> {
             Place::Header => {
                 let names = self.headers.keys().filter(|name| is_visible(name));
                 let mut all: Vec<_> = names
-                    .filter_map(|name| Some((name.as_str().into(), header(self, name)?)))
+                    .filter_map(|name| Some((spelled(self, name).into(), header(self, name)?)))
                     .collect();
                 if !self.headers.contains_key(header::HOST) {
                     all.push(("host".into(), self.domain_name.into()));

@@ -373,6 +373,9 @@ fn forwarded(edge: NodeName, head: CallHead) -> Option<Forwarded> {
         .body(())
         .ok()?;
     *request.headers_mut() = head.headers;
+    if !head.spelling.as_bytes().is_empty() {
+        request.extensions_mut().insert(head.spelling);
+    }
     let (parts, ()) = request.into_parts();
     Some(Forwarded {
         id: head.id,

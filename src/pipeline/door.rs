@@ -98,14 +98,15 @@ fn refused(
     Answer::Now(leave(gateway, call, named, meant, reply))
 }
 
-/// An answer that is streamed reaches the client as it comes, in no coding of ours, and may pause
-/// less long at an edge.
+/// An answer that is streamed reaches the client as it comes, in no coding of ours, and a long one
+/// no faster than AWS sends it. At an edge it may pause less long.
 fn streamed(body: Body, door: &Door) -> Body {
-    match door {
+    let body = match door {
         Door::Edge => streaming::bounded(body, streaming::IDLE_MAX_EDGE),
         // The integration bounds it.
         Door::Region | Door::Private | Door::Tunnel { .. } => body,
-    }
+    };
+    streaming::paced(body)
 }
 
 /// The end of the line: deliver and record.

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::call::{Body, BodyError, Call, IntegrationReport, MappedParameters, Reply};
+use crate::call::{Body, BodyError, Call, IntegrationReport, MappedParameters, Reply, Spelling};
 use crate::deployment::snapshot::{self, CustomFlow, Flow, Resolved};
 use crate::integration::lambda::InvokeError;
 use crate::integration::{Forwarded, IntegrationError, IntegrationRequest, Integrations, trace};
@@ -342,6 +342,7 @@ pub fn context_of<'c>(call: &'c Call, facts: RouteFacts<'c>) -> CallContext<'c> 
         facts,
         method: &head.method,
         headers: &head.headers,
+        spelling: head.extensions.get::<Spelling>(),
         query: head.uri.query(),
         path_parameters: PathParameters::default(),
         request_id: &call.id,

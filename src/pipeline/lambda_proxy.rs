@@ -5,12 +5,15 @@
 //!
 //! AWS: "Lambda proxy integrations in API Gateway", "Stream the integration response".
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 
-use crate::call::{Body, Call, Door, Reply, Spelling};
+use crate::call::{Body, Call, Door, Reply};
 use crate::deployment::snapshot::{self, LambdaProxyFlow, Resolved};
-use crate::integration::FunctionCall;
+use crate::integration::{FunctionCall, IntegrationError};
 use crate::mapping::compression::decode_request;
 use crate::mapping::lambda_event::Event;
 use crate::mapping::lambda_reply::{self, Answer, ReplyError};
@@ -40,7 +43,6 @@ pub(super) async fn lambda_proxy(
     let event = Event {
         call: &context,
         path: event_path(call, resolved),
-        spelling: call.head.extensions.get::<Spelling>(),
         trace_id: &request.trace_id,
         proto: request.forwarded.proto,
         port: request.forwarded.port,
@@ -63,13 +65,20 @@ pub(super) async fn lambda_proxy(
         trace_id: request.trace_id.clone(),
         tag: HeaderValue::from_bytes(IdText::of(call).as_bytes()).ok(),
     };
+    let time = Duration::from_millis(u64::from(resolved.route().timeout_ms));
+    let begins_by = deadline.min(Instant::now() + time);
     let invoked = Box::pin(integrations.invoke(asked, integration, deadline)).await;
     let (invoked, report) = invoked.map_err(Failure::Integration)?;
     let is_streamed = integration.is_streamed_function() && invoked.function_error.is_none();
     let answer = if is_streamed {
-        Box::pin(lambda_reply::read_stream(invoked.body)).await.map_err(Failure::Function)?
+        let begun = Box::pin(lambda_reply::read_stream(invoked.body));
+        let begun = tokio::time::timeout_at(begins_by, begun).await;
+        begun.map_err(|_elapsed| timed_out(time))?.map_err(Failure::Function)?
     } else {
-        let returned = invoked.body.collect().await.map_err(|err| Failure::Function(err.into()))?;
+        // A function that fails answers as a whole, also where it would stream.
+        let returned = tokio::time::timeout_at(begins_by, invoked.body.collect()).await;
+        let returned = returned.map_err(|_elapsed| timed_out(time))?;
+        let returned = returned.map_err(|err| Failure::Function(err.into()))?;
         let returned = returned.to_bytes();
         if let Some(lines) = log.lines() {
             lines.answered(report.status, report.latency_ms, &http::HeaderMap::new(), &returned);
@@ -91,6 +100,11 @@ pub(super) async fn lambda_proxy(
         lines.succeeded(&reply.headers, shown);
     }
     Ok(reply)
+}
+
+/// The answer was not there in time, or a streamed one did not begin: its metadata is its head.
+fn timed_out(after: Duration) -> Failure {
+    Failure::Integration(IntegrationError::Timeout { after })
 }
 
 /// What Lambda answered in the function's place, for the log.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::call::{Body, RefusalReport, Reply};
+use crate::call::{Body, RefusalReport, Reply, Spelling};
 use crate::deployment::snapshot::{self, Resolved};
 use crate::deployment::source::Source;
 use crate::integration::Integrations;
@@ -115,6 +115,7 @@ fn call_head(errand: &Errand) -> CallHead {
         authority: snapshot::host(call).to_owned(),
         version: head.version,
         headers: head.headers.clone(),
+        spelling: head.extensions.get::<Spelling>().cloned().unwrap_or_default(),
         peer: connection.peer,
         scheme: if connection.tls_version.is_empty() { Scheme::Http } else { Scheme::Https },
         port: connection.local.port(),

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, Version};
 use uuid::Uuid;
 
-use crate::call::{CacheStatus, Freshness, IntegrationReport};
+use crate::call::{CacheStatus, Freshness, IntegrationReport, Spelling};
 use crate::model::ids::{ApiId, ResourceId, StageName};
 use crate::tunnel::frame::{self, FrameError, HEAD_MAX, Reader, put_bytes, put_integer};
 
@@ -17,6 +17,8 @@ use crate::tunnel::frame::{self, FrameError, HEAD_MAX, Reader, put_bytes, put_in
 const ID_MAX: usize = 256;
 /// `X-Amzn-Trace-Id` as a client may send it.
 const TRACE_MAX: usize = 2_048;
+/// Names of headers as a client spelled them; they are part of what a listener takes as a head.
+const SPELLING_MAX: usize = HEAD_MAX;
 /// Path parameters of one call: a URI of 10,240 bytes has no more segments.
 const PARAMETERS_MAX: u64 = 5_120;
 
@@ -42,6 +44,8 @@ pub struct CallHead {
     pub authority: String,
     pub version: Version,
     pub headers: HeaderMap,
+    /// How the client spelled the names of its headers; mostly empty.
+    pub spelling: Spelling,
     pub peer: SocketAddr,
     pub scheme: Scheme,
     /// Port of the edge's listener.
@@ -136,6 +140,7 @@ impl CallHead {
         put_bytes(out, self.authority.as_bytes());
         out.put_u8(version_code(self.version));
         frame::put_headers(out, &self.headers);
+        put_bytes(out, self.spelling.as_bytes());
         put_address(out, self.peer);
         out.put_u8(match self.scheme {
             Scheme::Http => 0,
@@ -172,6 +177,7 @@ impl CallHead {
             authority: reader.text("authority", HEAD_MAX)?,
             version: version(reader.byte()?)?,
             headers: reader.headers()?,
+            spelling: Spelling::new(reader.bytes("spelling", SPELLING_MAX)?),
             peer: address(&mut reader)?,
             scheme: match reader.byte()? {
                 0 => Scheme::Http,

@@ -13,6 +13,7 @@ mod deploy;
 mod doors;
 mod floorplan;
 mod functions;
+mod header_names;
 mod lifecycle;
 mod membership;
 mod outages;

@@ -42,6 +42,13 @@ paths:
     get:
       x-amazon-apigateway-integration:
         { type: http_proxy, httpMethod: GET, uri: "http://10.0.2.1:8000/slower", timeoutInMillis: 60000 }
+  /function:
+    post:
+      x-amazon-apigateway-integration:
+        type: aws_proxy
+        httpMethod: POST
+        uri: "arn:aws:apigateway:us-east-1:lambda:path/2021-11-15/functions/arn:aws:lambda:us-east-1:000000000000:function:feed/response-streaming-invocations"
+        responseTransferMode: STREAM
   /pages:
     get:
       x-amazon-apigateway-integration:
@@ -49,8 +56,15 @@ paths:
 "#;
 
 fn shape() -> Shape {
-    let more = "[timeouts]\nintegration_max = \"2m\"\n".to_owned();
-    Shape { document: DOCUMENT.to_owned(), more, ..Shape::edges(1) }
+    shape_of(1)
+}
+
+/// Listeners that soon think of a connection as idle, or of a client as slow.
+fn shape_of(edges: u8) -> Shape {
+    let more = "[timeouts]\nintegration_max = \"2m\"\nidle = \"20s\"\nstall = \"20s\"\n\
+                [lambda]\nendpoint = \"http://10.0.4.1:8000\"\n"
+        .to_owned();
+    Shape { document: DOCUMENT.to_owned(), more, ..Shape::edges(edges) }
 }
 
 /// The same with compression of whatever is compressed.
@@ -97,7 +111,11 @@ async fn answer(mut stream: Stream, mut said: mpsc::Receiver<Option<Bytes>>) {
         let piece = tokio::select! {
             piece = said.recv() => piece,
             // Nothing more is asked for: the other side hung up.
-            _ = stream.read_buf(&mut rest) => return,
+            read = stream.read_buf(&mut rest) => match read {
+                // The rest of the request.
+                Ok(1..) => continue,
+                _ => return,
+            },
         };
         let Some(piece) = piece else { return };
         let text = match &piece {
@@ -191,6 +209,77 @@ fn a_streamed_answer_may_pause_but_not_for_long() {
         assert!(answer.piece().await.is_err(), "it pauses too long");
         // The backend hears of it.
         cluster.until(Duration::from_secs(5), "the backend hears", || say.is_closed()).await;
+    });
+}
+
+/// What a function says first: its metadata, and the eight zeros that end it.
+fn metadata() -> Bytes {
+    Bytes::from_static(b"{\"statusCode\":200}\0\0\0\0\0\0\0\0")
+}
+
+/// A function's answer pauses at an edge and in the region as any other: 30 s and 5 min, whatever a
+/// listener thinks of clients that are slow (rest-data-plane 7.14).
+#[test]
+fn a_functions_answer_may_pause_as_long_as_any() {
+    let second = Duration::from_secs(1);
+    for (edges, door, most) in [(1, "edge-1", 30 * second), (0, "region", 300 * second)] {
+        simulate(&[1], async |world| {
+            let inside = world.host("feed", "10.0.4.1");
+            let mut feed = Feed::start(inside.clone(), inside.at(8000));
+            let cluster = Cluster::start(world, &shape_of(edges)).await;
+            for protocol in [Protocol::Http1, Protocol::Http2] {
+                a_function_pauses(&cluster, &mut feed, (door, protocol), most).await;
+            }
+        });
+    }
+}
+
+/// Pauses nearly as long as it may, twice, and then too long.
+async fn a_function_pauses(
+    cluster: &Cluster<'_>,
+    feed: &mut Feed,
+    (door, protocol): (&str, Protocol),
+    most: Duration,
+) {
+    let second = Duration::from_secs(1);
+    let mut client = cluster.connect(protocol, door).await;
+    let request = Request::post("/prod/function").body(empty()).unwrap();
+    let told = async {
+        let say = feed.connected.recv().await.unwrap();
+        say.send(Some(metadata())).await.unwrap();
+        say
+    };
+    let (answer, say) = tokio::join!(client.send(request), told);
+    let mut answer = answer.unwrap();
+    assert_eq!(answer.status(), 200, "{door} {protocol:?}");
+    for n in 0..2 {
+        sleep(most - 2 * second).await;
+        say.send(Some(event(n))).await.unwrap();
+        let mut read = Vec::new();
+        while read.len() < event(n).len() {
+            let piece = answer.piece().await.unwrap();
+            read.extend_from_slice(&piece.unwrap_or_else(|| panic!("{door} {protocol:?}")));
+        }
+        assert_eq!(read, event(n), "{door} {protocol:?}");
+    }
+    sleep(most + second).await;
+    assert!(answer.whole().await.is_err(), "{door} {protocol:?}: it pauses too long");
+    cluster.until(5 * second, "the function hears", || say.is_closed()).await;
+}
+
+/// A function that does not even say its metadata has the integration's time, not a stream's.
+#[test]
+fn a_functions_answer_has_to_begin_in_time() {
+    simulate(&[1], async |world| {
+        let inside = world.host("feed", "10.0.4.1");
+        let mut feed = Feed::start(inside.clone(), inside.at(8000));
+        let cluster = Cluster::start(world, &shape()).await;
+        let mut client = cluster.connect(Protocol::Http1, "edge-1").await;
+        let request = Request::post("/prod/function").body(empty()).unwrap();
+        let began = Instant::now();
+        let (answer, _say) = tokio::join!(client.send(request), feed.connected.recv());
+        assert_eq!(answer.unwrap().status(), 504);
+        assert!(began.elapsed() < Duration::from_secs(31));
     });
 }
 

@@ -19,8 +19,9 @@ use super::event_stream::Unframed;
 use super::{Invocation, InvocationKind, InvokeError, Invoked, plain_name};
 use crate::call::Body;
 use crate::integration::aws::{Aws, Base, Keys, LambdaConfig, public};
-use crate::integration::body::{LimitedBody, PatientBody};
+use crate::integration::body::LimitedBody;
 use crate::integration::headers::{API_ID, TRACE_ID};
+use crate::integration::streaming::{IDLE_MAX, Streamed};
 use crate::model::quotas;
 use crate::net::aws::Unsigned;
 use crate::net::client::{ClientError, Outgoing, RequestBody, ResponseBody};
@@ -208,8 +209,9 @@ fn invoked(response: Response<ResponseBody>, kind: InvocationKind, deadline: Ins
         }
         (ResponseBody::Full(bytes), _) => Body::from(bytes),
         (ResponseBody::Stream(stream), InvocationKind::Stream) => {
-            let stream = PatientBody::new(stream, quotas::STREAMING_IDLE_REGIONAL, deadline);
-            let body = Body::stream(stream);
+            // The deadline is that of the answer's beginning.
+            let until = Instant::now() + quotas::STREAMING_TIMEOUT_MAX;
+            let body = Body::stream(Streamed::new(stream, IDLE_MAX, until));
             if is_framed { Body::stream(Unframed::new(body)) } else { body }
         }
         (ResponseBody::Stream(stream), _) => {

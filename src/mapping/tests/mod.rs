@@ -63,6 +63,7 @@ pub(super) fn with_call<T>(
             facts: *route,
             method: &Method::GET,
             headers: &headers,
+            spelling: None,
             query: Some("q=1&q=x%20y&plus=a+b&none"),
             path_parameters: PathParameters {
                 names: &names,

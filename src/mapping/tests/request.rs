@@ -5,10 +5,12 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::super::content::BinaryTypes;
+use super::super::context::CallContext;
 use super::super::request::{MappedRequest, RequestSide};
+use super::super::template::{Parameters, Place};
 use super::super::{MappingError, Side, mock};
 use super::{headers, table, with_call, with_route};
-use crate::call::PathValue;
+use crate::call::{PathValue, Spelling};
 use crate::model::rest_api::{ContentHandling, Integration, IntegrationKind, Passthrough};
 
 fn integration(templates: &[(&str, &str)], passthrough: Passthrough) -> Integration {
@@ -238,4 +240,27 @@ proptest! {
         let text = serde_json::json!({"noise": noise, "statusCode": status}).to_string();
         prop_assert_eq!(mock::status(&text).unwrap().as_u16(), status);
     }
+}
+
+/// rest-data-plane 12.5: names in a map of all headers are those the client wrote, or lower case
+/// where it had no choice; the gateway's own names are its own.
+#[test]
+fn names_of_headers_are_those_the_client_wrote() {
+    let spelling = Spelling::new(Bytes::from_static(b"X-oNe\nVia\nx-Forwarded-FOR"));
+    let names = |spelling: Option<&Spelling>, protocol: &'static str| {
+        with_call(None, |call| {
+            let mut headers = call.headers.clone();
+            headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
+            let call = CallContext { headers: &headers, spelling, protocol, ..*call };
+            let all = call.all(Place::Header).into_iter().map(|(name, _)| name.into_owned());
+            let mut all: Vec<String> = all.collect();
+            all.sort_unstable();
+            all.join(" ")
+        })
+    };
+    assert_eq!(
+        names(Some(&spelling), "HTTP/1.1"),
+        "User-Agent Via X-Forwarded-For X-oNe host x-two"
+    );
+    assert_eq!(names(None, "HTTP/2.0"), "X-Forwarded-For host user-agent via x-one x-two");
 }

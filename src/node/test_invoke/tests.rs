@@ -350,10 +350,7 @@ async fn what_is_not_built_is_named_and_not_run() {
     let run = |method_body: Value, request: Value| {
         let invoke = invoke("/", method_body, request);
         let integrations = integrations.clone();
-        async move {
-            let clock = Clock::manual(NOW_MS);
-            run_with(&invoke, &integrations, &State::default()).await.unwrap_err()
-        }
+        async move { run_with(&invoke, &integrations, &State::default()).await.unwrap_err() }
     };
     let own = json!({"methodIntegration": {
         "type": "AWS", "uri": "arn:aws:apigateway:us-east-1:sqs:path/queue",
@@ -411,7 +408,7 @@ async fn templates_compute_in_a_test_call() {
     method["methodIntegration"]["requestTemplates"] = json!({"application/json":
         "#set($context.responseOverride.header.x = $input.params('petId')){statusCode: 200}"});
     method["methodIntegration"]["integrationResponses"]["200"]["responseTemplates"] = json!({"application/json": "$context.stage $stageVariables.v $context.resourcePath \
-            $input.params('X-Forwarded-For') $input.params().header.x-forwarded-proto"});
+            $input.params('X-Forwarded-For') $input.params().header.X-Forwarded-Proto"});
     let request = json!({"pathWithQueryString": "/pets/7", "stageVariables": {"v": "w"}});
     let answer = run(&invoke("/pets/{petId}", method, request), &integrations).await;
     let expected = "test-invoke-stage w /pets/{petId} 127.0.0.1 https";

@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::call::{Freshness, IntegrationReport};
+use crate::call::{Freshness, IntegrationReport, Spelling};
 use crate::tunnel::frame::{self, Hello, Kind, Reader};
 use crate::tunnel::head::BodyLength;
 
@@ -41,6 +41,7 @@ prop_compose! {
         texts in vec("[a-zA-Z0-9-]{1,20}", 6),
         uri in vec(any::<u8>(), 0..200),
         headers in headers(),
+        spelling in "([a-zA-Z-]{0,9}\n?){0,4}",
         ip in any::<std::net::IpAddr>(),
         numbers in any::<(u16, u16, u64, u64)>(),
         version in 0usize..4,
@@ -59,6 +60,7 @@ prop_compose! {
             authority: texts[4].clone(),
             version: [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3][version],
             headers,
+            spelling: Spelling::new(spelling.into()),
             peer: SocketAddr::new(ip, numbers.0),
             scheme: if version == 0 { Scheme::Http } else { Scheme::Https },
             port: numbers.1,

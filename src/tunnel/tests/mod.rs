@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::*;
-use crate::call::{Body, BodyError, CacheStatus};
+use crate::call::{Body, BodyError, CacheStatus, Spelling};
 use crate::model::ids::{ApiId, NodeName, ResourceId, StageName};
 use crate::net::ca::{ClusterCa, NodeCertificate, Role};
 use crate::net::clock::Clock;
@@ -111,6 +111,7 @@ pub(super) fn call(method: Method, path: &'static str) -> CallHead {
         authority: "a1b2c3d4e5.execute-api.eu-central-1.gateway.localhost".into(),
         version: Version::HTTP_2,
         headers,
+        spelling: Spelling::new(Bytes::from_static(b"ACCEPT")),
         peer: "192.0.2.1:4711".parse().unwrap(),
         scheme: Scheme::Https,
         port: 8443,
