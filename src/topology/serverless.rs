@@ -202,7 +202,9 @@ fn environment(at: Option<At<'_>>, entry: &Entry) -> IndexMap<String, String> {
 /// Numbers may be written as text, and come from parameters as text.
 fn number(node: &Node) -> Node {
     let value = match &node.value {
-        Value::Text(text) => text.trim().parse().map_or(node.value.clone(), Value::Integer),
+        Value::Text(text) => {
+            text.trim().parse().map_or_else(|_| node.value.clone(), Value::Integer)
+        }
         other => other.clone(),
     };
     Node { value, mark: node.mark }
