@@ -185,11 +185,12 @@ async fn a_broken_stream_is_no_whole_one() {
     let streams = [node("node", "app.streaming"), rust("rust")];
     let names: Vec<_> = streams.iter().flatten().map(|function| function.name.clone()).collect();
     let lambda = Lambda::of(streams.into_iter().flatten());
-    let signal = lambda.folder.path().join("go");
-    std::fs::write(&signal, "").unwrap();
     for name in names {
+        let signal = lambda.folder.path().join(format!("{name}-goes-on"));
         let event = json!({ "do": "stream", "until": signal, "breaks": true });
-        let invoked = lambda.invoke(&name, event, InvocationKind::Stream).await.unwrap();
+        let mut invoked = lambda.invoke(&name, event, InvocationKind::Stream).await.unwrap();
+        assert!(invoked.body.frame().await.unwrap().is_ok(), "{name} has begun");
+        std::fs::write(&signal, "").unwrap();
         assert!(invoked.body.collect().await.is_err(), "{name}");
     }
     lambda.stop().await;
