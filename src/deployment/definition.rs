@@ -330,6 +330,12 @@ fn typed_method(
     };
     let declared = body.get("requestParameters").and_then(Value::as_object);
     let declared = declared.into_iter().flatten();
+    let integration = integration::read(own, &format!("{place} integration"), limits, found)?;
+    let response_statuses = match text(own, "type") {
+        // What a proxy answers needs no declaration.
+        Some("AWS_PROXY") => integration.responses.iter().map(|own| own.status_code).collect(),
+        _ => response_statuses(body),
+    };
     Some(Method {
         http_method: verb.to_owned(),
         operation_name: text(body, "operationName").map(ToOwned::to_owned),
@@ -337,8 +343,8 @@ fn typed_method(
             .map(|(name, required)| (name.clone(), truth(required)))
             .collect(),
         validation: validation(definition, body),
-        response_statuses: response_statuses(body),
-        integration: integration::read(own, &format!("{place} integration"), limits, found)?,
+        response_statuses,
+        integration,
     })
 }
 

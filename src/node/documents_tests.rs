@@ -259,7 +259,7 @@ fn each_thing_not_built_is_refused_at_its_place() {
         ),
         (
             small(r#""type": "http""#, r#""type": "aws_proxy""#)
-                .replace("http://b/a", "arn:aws:apigateway:us-east-1:firehose:action/PutRecord"),
+                .replace("http://b/a", "arn:aws:apigateway:us-east-1:sqs:action/SendMessage"),
             "x-amazon-apigateway-integration.uri:",
         ),
     ] {

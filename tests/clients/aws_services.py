@@ -7,6 +7,7 @@ Starts moto on the port, which the region's topology names for every service. Pr
 1 at the first thing that is not so.
 """
 import argparse
+import base64
 import json
 import ssl
 import urllib.error
@@ -172,6 +173,25 @@ def kinesis():
     same(json.loads(records[0]["Data"]), {"who": "ann"}, "the record")
 
 
+def firehose():
+    """As a proxy: the client's body is the action's, the service's answer the client's."""
+    buckets, streams = service("s3"), service("firehose")
+    buckets.create_bucket(Bucket="lake")
+    streams.create_delivery_stream(DeliveryStreamName="clicks", ExtendedS3DestinationConfiguration={
+        "RoleARN": ROLE, "BucketARN": "arn:aws:s3:::lake"})
+    method = {"x-amazon-apigateway-integration": {
+        "type": "aws_proxy", "httpMethod": "POST", "credentials": ROLE,
+        "uri": f"arn:aws:apigateway:{REGION}:firehose:action/PutRecord"}}
+    api = Api({"/clicks": {"post": method}})
+    record = {"DeliveryStreamName": "clicks", "Record": {"Data": base64.b64encode(b"a click").decode()}}
+    status, answer = api.call("POST", "/clicks", record)
+    same((status, "RecordId" in answer), (200, True), f"PutRecord: {answer}")
+    key = buckets.list_objects_v2(Bucket="lake")["Contents"][0]["Key"]
+    same(buckets.get_object(Bucket="lake", Key=key)["Body"].read(), b"a click", "the record")
+    status, answer = api.call("POST", "/clicks", {**record, "DeliveryStreamName": "none"})
+    same((status, answer["__type"].split("#")[-1]), (400, "ResourceNotFoundException"), "a stream that is not there")
+
+
 def s3():
     buckets = service("s3")
     buckets.create_bucket(Bucket="pictures")
@@ -222,6 +242,6 @@ def events():
 
 
 with moto(ARGS.moto, ARGS.services, ACCOUNT, REGION):
-    for part in (dynamodb, table_example, sqs, sns, kinesis, s3, ssm, states, events):
+    for part in (dynamodb, table_example, sqs, sns, kinesis, firehose, s3, ssm, states, events):
         part()
         print(f"ok {part.__name__}", flush=True)

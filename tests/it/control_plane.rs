@@ -445,12 +445,12 @@ fn the_serverless_example_keeps_items() {
     up.passes("serverless_crud.py", &[&ports[..], &["--moto", &moto]].concat());
 }
 
-/// DynamoDB, SQS, SNS, Kinesis, S3, SSM, Step Functions and EventBridge, as moto has them.
+/// DynamoDB, SQS, SNS, Kinesis, Firehose, S3, SSM, Step Functions and EventBridge, as moto has them.
 #[test]
 fn services_answer_as_integrations() {
     let Some(moto) = moto() else { return };
     let mut topology = SERVICES.to_owned();
-    for name in ["dynamodb", "sqs", "sns", "kinesis", "s3", "ssm", "states", "events"] {
+    for name in ["dynamodb", "sqs", "sns", "kinesis", "firehose", "s3", "ssm", "states", "events"] {
         let endpoint = "http://SERVICES";
         topology.push_str(&format!("[[service]]\nname = \"{name}\"\nendpoint = \"{endpoint}\"\n"));
     }

@@ -16,6 +16,11 @@ use crate::model::rest_api::{
 const CALLERS_OWN: &str = "arn:aws:iam::*:user/*";
 /// How the URI of a function ends whose answer streams.
 const STREAMED: &str = "/response-streaming-invocations";
+/// The one service besides Lambda that may be a proxy (rest-data-plane 7.10).
+const FIREHOSE: &str = "firehose";
+/// What becomes of Firehose's statuses where it is a proxy: its own are 200, 400 and 500. Amazon Data
+/// Firehose API Reference, "PutRecord".
+const FIREHOSE_STATUSES: [(&str, u16); 3] = [("", 200), (r"4\d{2}", 400), (r"5\d{2}", 500)];
 
 /// `None` after findings that leave nothing to serve.
 pub(super) fn read(
@@ -27,6 +32,9 @@ pub(super) fn read(
     let kind = kind(own, place, found);
     refuse_unbuilt(own, place, found);
     let kind = kind?;
+    if kind == IntegrationKind::AwsProxy && service(text(own, "uri")) == Some(FIREHOSE) {
+        return Some(firehose_proxy(own, place, limits, found));
+    }
     let uri = match kind {
         IntegrationKind::Mock => String::new(),
         IntegrationKind::Aws | IntegrationKind::AwsProxy => {
@@ -71,6 +79,31 @@ pub(super) fn read(
             .and_then(|tls| filled_text(tls, "serverNameToVerify")),
         is_streamed: text(own, "responseTransferMode") == Some("STREAM"),
     })
+}
+
+/// Firehose gets the client's body as it is, and its answer is the client's.
+fn firehose_proxy(own: &Value, place: &str, limits: &Limits, found: &mut Findings) -> Integration {
+    let kind = IntegrationKind::Aws;
+    let uri = text(own, "uri").unwrap_or_default();
+    let responses = FIREHOSE_STATUSES.map(|(pattern, status_code)| IntegrationResponse {
+        selection_pattern: Some(pattern.to_owned()),
+        status_code,
+        ..IntegrationResponse::default()
+    });
+    Integration {
+        kind,
+        http_method: text(own, "httpMethod").map(str::to_ascii_uppercase),
+        uri: aws_uri(own, kind, uri, place, found),
+        timeout_ms: timeout(own, limits),
+        credentials: filled_text(own, "credentials"),
+        responses: responses.into(),
+        ..Integration::default()
+    }
+}
+
+/// The service that an integration's ARN names.
+fn service(uri: Option<&str>) -> Option<&str> {
+    uri?.strip_prefix("arn:")?.split(':').nth(3)
 }
 
 fn kind(own: &Value, place: &str, found: &mut Findings) -> Option<IntegrationKind> {
@@ -141,7 +174,9 @@ fn aws_uri(
         let streams = text(own, "responseTransferMode") == Some("STREAM");
         let is_streamed = api.ends_with(STREAMED);
         if service != "lambda" {
-            found.unbuilt(place, "a service other than Lambda as a proxy");
+            let what = "Integrations of type 'AWS_PROXY' currently only supports Lambda function \
+                        and Firehose stream invocations.";
+            found.add(place, what, None);
         } else if streams != is_streamed {
             let hint = "STREAM goes with …/2021-11-15/functions/…/response-streaming-invocations, \
                         BUFFERED with …/2015-03-31/functions/…/invocations";

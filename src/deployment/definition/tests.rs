@@ -306,6 +306,9 @@ fn functions_and_services_are_served() {
         json!({"type": "AWS", "uri": "arn:aws:apigateway:us-east-1:b.s3:path/{key}",
             "credentials": "arn:aws:iam::000000000000:role/x",
             "integrationResponses": {"200": {"statusCode": "200"}}}),
+        json!({"type": "AWS_PROXY", "httpMethod": "POST",
+            "uri": "arn:aws:apigateway:us-east-1:firehose:action/PutRecord",
+            "credentials": "arn:aws:iam::000000000000:role/x"}),
     ] {
         let found = served(&with(METHOD, "methodIntegration", integration), &stage());
         assert!(!found.api.resources[0].methods[0].integration.is_streamed);
