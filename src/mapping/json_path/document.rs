@@ -40,7 +40,7 @@ impl<'t> Reader<'t> {
 
     fn object(&mut self, depth: usize) -> Option<Value<'t>> {
         self.cursor.skip(1);
-        let mut entries = Entries::new();
+        let mut entries = Entries::default();
         self.cursor.skip_space();
         if self.cursor.eat(b'}') {
             return Some(Value::Map(Map::new(entries)));

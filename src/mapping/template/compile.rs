@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use indexmap::IndexSet;
 
+use super::overrides;
 use super::tree::{Block, Call, Expr, Known, Prepared, Reference, Step};
 use super::value::Builtin;
 use crate::mapping::json_path::JsonPath;
@@ -13,14 +14,15 @@ use crate::mapping::json_path::JsonPath;
 pub(super) struct Names {
     slots: IndexSet<String>,
     pub(super) blocks: Vec<Block>,
-    pub(super) uses_context: bool,
+    /// Whether the template can see or set overrides at all.
+    pub(super) uses_overrides: bool,
 }
 
 impl Names {
     pub(super) fn new() -> Self {
         // In the order of `tree::VELOCITY_COUNT` and `tree::VELOCITY_HAS_NEXT`.
         let slots = ["velocityCount", "velocityHasNext"].map(str::to_owned).into_iter().collect();
-        Self { slots, blocks: Vec::new(), uses_context: false }
+        Self { slots, blocks: Vec::new(), uses_overrides: false }
     }
 
     pub(super) fn slots(&self) -> usize {
@@ -36,11 +38,11 @@ impl Names {
 
     pub(super) fn reference(&mut self, name: &str, steps: Vec<Step>) -> Reference {
         let builtin = builtin(name);
-        self.uses_context |= builtin == Some(Builtin::Context);
         let known = match builtin {
             Some(Builtin::Context) => context_path(&steps),
             _ => Known::Nothing,
         };
+        self.uses_overrides |= builtin == Some(Builtin::Context) && !is_fixed(&known);
         Reference { slot: self.slot(name), builtin, steps: steps.into(), known }
     }
 }
@@ -54,6 +56,14 @@ fn builtin(name: &str) -> Option<Builtin> {
         "foreach" => Builtin::Foreach,
         _ => return None,
     })
+}
+
+/// A variable of the call, which is what it is unless a template sets it.
+fn is_fixed(known: &Known) -> bool {
+    match known {
+        Known::Context { first, .. } => !overrides::GROUPS.contains(&&**first),
+        Known::Nothing => false,
+    }
 }
 
 /// Joins the leading names, written as `.name` or `['name']`.

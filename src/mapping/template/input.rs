@@ -70,7 +70,7 @@ impl<'r> Machine<'r> {
     }
 
     fn parameters(&self) -> Value<'r> {
-        let mut all = Entries::new();
+        let mut all = Entries::default();
         for place in Place::ALL {
             let own = self.place(place);
             all.insert(Key::Text(Text::Borrowed(place.name())), own);
@@ -142,7 +142,7 @@ impl<'r> Machine<'r> {
             Builtin::Context => {
                 let whole = match self.variables.get("") {
                     Some(Value::Map(map)) => map.entries().clone(),
-                    _ => Entries::new(),
+                    _ => Entries::default(),
                 };
                 let mut entries = whole;
                 entries.extend(

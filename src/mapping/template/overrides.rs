@@ -10,20 +10,22 @@ use super::value::{Entries, Key, Map, Text, Value};
 
 const REQUEST: &str = "requestOverride";
 const RESPONSE: &str = "responseOverride";
+/// The variables of `$context` that templates are meant to set.
+pub(super) const GROUPS: [&str; 2] = [REQUEST, RESPONSE];
 
 /// Both maps, with the groups that AWS has in them from the beginning (recorded).
 pub(super) fn open<'r>(before: &Overrides) -> Map<'r> {
     let groups = |names: &[&'static str], before: &JsonMap<String, Json>| {
-        let mut entries = Entries::new();
+        let mut entries = Entries::default();
         for name in names {
-            entries.insert(key(name), Value::Map(Map::new(Entries::new())));
+            entries.insert(key(name), Value::Map(Map::new(Entries::default())));
         }
         for (name, value) in before {
             entries.insert(Key::Text(Text::from(name.clone())), Value::from(value));
         }
         Value::Map(Map::new(entries))
     };
-    let mut both = Entries::new();
+    let mut both = Entries::default();
     both.insert(key(REQUEST), groups(&["path", "header", "querystring"], &before.request));
     both.insert(key(RESPONSE), groups(&["header"], &before.response));
     Map::new(both)

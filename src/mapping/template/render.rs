@@ -52,9 +52,9 @@ pub(super) struct Machine<'r> {
 /// Renders a tree. The overrides in the scope are read and written.
 pub(super) fn render(tree: &Tree, scope: &mut Scope<'_>) -> Result<String, RenderError> {
     let before = std::mem::take(&mut scope.overrides);
-    let overlay = match tree.uses_context {
+    let overlay = match tree.uses_overrides {
         true => overrides::open(&before),
-        false => Map::new(Entries::new()),
+        false => Map::new(Entries::default()),
     };
     let mut machine = Machine {
         tree,
@@ -63,7 +63,7 @@ pub(super) fn render(tree: &Tree, scope: &mut Scope<'_>) -> Result<String, Rende
         stage_variables: scope.stage_variables,
         meter: Meter::new(scope.limits),
         slots: vec![Value::Null; tree.slots],
-        out: String::new(),
+        out: String::with_capacity(tree.text_bytes()),
         depth: 0,
         loops: Vec::new(),
         is_stopped: false,
@@ -72,7 +72,7 @@ pub(super) fn render(tree: &Tree, scope: &mut Scope<'_>) -> Result<String, Rende
         touched: Vec::new(),
     };
     machine.run(&tree.nodes)?;
-    scope.overrides = match tree.uses_context {
+    scope.overrides = match tree.uses_overrides {
         true => machine.close_overrides()?,
         false => before,
     };
@@ -283,7 +283,8 @@ impl<'r> Machine<'r> {
             }
             Expr::Map(exprs) => {
                 self.meter.make(exprs.len() * ITEM_BYTES)?;
-                let mut entries = Entries::with_capacity(exprs.len());
+                let mut entries = Entries::default();
+                entries.reserve(exprs.len());
                 for (key, value) in exprs {
                     let key = self.value(key)?;
                     entries.insert(self.key(key)?, self.contained(value)?);
@@ -569,6 +570,12 @@ pub(super) fn place(index: i32, length: usize) -> Result<usize, RenderError> {
 }
 
 impl Tree {
+    /// What the output holds of the template's own text, loops and branches aside.
+    fn text_bytes(&self) -> usize {
+        let text = |node: &Node| if let Node::Text(text) = node { text.len() } else { 0 };
+        self.nodes.iter().map(text).sum()
+    }
+
     /// A template that is only text.
     pub(super) fn constant(&self) -> Option<&str> {
         match &*self.nodes {

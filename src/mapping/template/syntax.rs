@@ -12,6 +12,7 @@ use super::compile::Names;
 use super::cursor::{Cursor, is_name, is_name_start};
 use super::meter::DEPTH_MAX;
 use super::tree::{Block, Expr, Foreach, Node, Tree};
+use super::value::Builtin;
 
 /// Directives that AWS knows, and `macro`, whose definition it drops.
 const DIRECTIVES: [&str; 10] =
@@ -23,7 +24,7 @@ pub(super) fn parse(text: &str) -> Result<Tree, TemplateError> {
     let mut parser = Parser::new(text, &mut names, false, 0, 1);
     let nodes = parser.all()?;
     let slots = names.slots();
-    Ok(Tree { nodes, slots, uses_context: names.uses_context, blocks: names.blocks })
+    Ok(Tree { nodes, slots, uses_overrides: names.uses_overrides, blocks: names.blocks })
 }
 
 /// What a block ended at.
@@ -327,6 +328,7 @@ impl<'t, 'n> Parser<'t, 'n> {
     fn set(&mut self) -> Result<Node, TemplateError> {
         self.cursor.skip_space();
         let target = self.reference()?.ok_or_else(|| self.error("`#set` of no reference"))?;
+        self.names.uses_overrides |= target.builtin == Some(Builtin::Context);
         self.cursor.skip_space();
         if !self.cursor.eat(b'=') {
             return Err(self.error("`#set` without `=`"));

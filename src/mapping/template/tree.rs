@@ -25,7 +25,7 @@ pub(super) struct Tree {
     /// How many names a template uses.
     pub(super) slots: usize,
     /// Whether overrides can be seen or set at all.
-    pub(super) uses_context: bool,
+    pub(super) uses_overrides: bool,
 }
 
 #[derive(Debug)]

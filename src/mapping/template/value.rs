@@ -315,7 +315,9 @@ impl fmt::Debug for List<'_> {
 #[derive(Clone)]
 pub struct Map<'a>(Rc<MapBody<'a>>);
 
-pub(crate) type Entries<'a> = IndexMap<Key<'a>, Value<'a>>;
+/// The hash is keyed by chance, since clients choose the keys, and quick, since every body that a
+/// template looks into is hashed.
+pub(crate) type Entries<'a> = IndexMap<Key<'a>, Value<'a>, ahash::RandomState>;
 
 struct MapBody<'a> {
     depth: Cell<u16>,
