@@ -78,7 +78,7 @@ fn resolve(bencher: Bencher<'_, '_>, routes: usize) {
 #[divan::bench]
 fn cache_key(bencher: Bencher<'_, '_>) {
     let template = KeyTemplate::compile(&KeySource {
-        is_canary: false,
+        canary: None,
         api: &ApiId::new("a1b2c3d4e5"),
         stage: &StageName::new("prod"),
         namespace: "r1",

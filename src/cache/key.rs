@@ -14,7 +14,7 @@
 use http::HeaderMap;
 use http::header::HeaderName;
 
-use crate::model::ids::{ApiId, StageName};
+use crate::model::ids::{ApiId, DeploymentId, StageName};
 
 /// First byte of every key; changes when the layout below does.
 const FORMAT: u8 = 1;
@@ -47,8 +47,9 @@ pub enum KeyError {
 pub struct KeySource<'a> {
     pub api: &'a ApiId,
     pub stage: &'a StageName,
-    /// Is this the stage's canary, with a cache of its own?
-    pub is_canary: bool,
+    /// What the stage's canary serves, where its cache is its own. A later canary with another
+    /// deployment does not find its answers.
+    pub canary: Option<&'a DeploymentId>,
     /// The integration's `cacheNamespace`; AWS's default is the resource's id.
     pub namespace: &'a str,
     /// Is the namespace shared with other resources, that is, not the resource's own id?
@@ -112,8 +113,8 @@ impl KeyTemplate {
         let mut prefix = vec![FORMAT];
         append(&mut prefix, TAG_API, source.api.as_str().as_bytes());
         append(&mut prefix, TAG_STAGE, source.stage.as_str().as_bytes());
-        if source.is_canary {
-            append(&mut prefix, TAG_CANARY, &[]);
+        if let Some(deployment) = source.canary {
+            append(&mut prefix, TAG_CANARY, deployment.as_str().as_bytes());
         }
         append(&mut prefix, TAG_NAMESPACE, source.namespace.as_bytes());
         append(&mut prefix, TAG_METHOD, source.http_method.as_bytes());

@@ -107,7 +107,10 @@ impl Compiler {
         };
         let half = Half { is_canary: Some(false), has_own_cache: false };
         let mut stage = self.one(deployment, hash, half)?;
-        let half = Half { is_canary: Some(true), has_own_cache: !canary.use_stage_cache };
+        // A canary of the very same deployment gives the stage's answers (rest-data-plane 10).
+        let differs = canary.deployment_id != deployment.deployment_id;
+        let has_own_cache = differs && !canary.use_stage_cache;
+        let half = Half { is_canary: Some(true), has_own_cache };
         let compiled = self.one(&of_canary(deployment, canary), canary_hash(&hash), half)?;
         stage.canary =
             Some(CanaryStage { stage: Arc::new(compiled), draws: draws(canary.percent_traffic) });
@@ -425,7 +428,7 @@ fn cache_rules(
     let key = KeyTemplate::compile(&KeySource {
         api: &deployment.api.id,
         stage: &deployment.stage.name,
-        is_canary: has_own_cache,
+        canary: has_own_cache.then_some(&deployment.deployment_id),
         namespace: namespace.unwrap_or(resource.id.as_str()),
         namespace_is_shared: namespace.is_some_and(|name| name != resource.id.as_str()),
         http_method: verb,

@@ -160,7 +160,8 @@ fn at_once(
     body: &Body,
     resolved: &Resolved,
 ) -> Option<Reply> {
-    let rules = cached(call, body, resolved)?;
+    // A body has to be read first.
+    let rules = cached(call, resolved).filter(|_| body.is_end_stream())?;
     let wants_fresh = named.cache_control && asks_for_fresh(call);
     if wants_fresh && (!rules.require_authorization || fails(rules)) {
         return None;
@@ -174,17 +175,20 @@ fn at_once(
     Some(reply)
 }
 
-/// The rules by which this very call may be answered from the cache. A body is no part of the key,
-/// so a call that has one is not.
-fn cached<'r>(call: &Call, body: &Body, resolved: &'r Resolved) -> Option<&'r CacheRules> {
+/// The rules by which this very call may be answered from the cache. A body is no part of the key
+/// (rest-data-plane 10): who has a POST cached says that its answer does not depend on it.
+fn cached<'r>(call: &Call, resolved: &'r Resolved) -> Option<&'r CacheRules> {
     let rules = resolved.route().cache.as_ref()?;
-    let fits = call.head.method == rules.verb && body.is_end_stream();
-    fits.then_some(rules)
+    (call.head.method == rules.verb).then_some(rules)
 }
 
 /// The stages after the cut: look up, answer, keep.
-async fn second_half(gateway: &Arc<Gateway>, errand: Errand) -> Result<Reply, Refusal> {
-    let Some(rules) = cached(&errand.call, &errand.body, &errand.resolved) else {
+async fn second_half(gateway: &Arc<Gateway>, mut errand: Errand) -> Result<Reply, Refusal> {
+    if cached(&errand.call, &errand.resolved).is_some() && !errand.body.is_end_stream() {
+        // Whoever fetches does so for all who ask, and must not depend on one client's upload.
+        errand.body = Body::from(Box::pin(integrate::collected(errand.body.take())).await?);
+    }
+    let Some(rules) = cached(&errand.call, &errand.resolved) else {
         return Box::pin(gateway.origin.answer(gateway, errand)).await;
     };
     let wants_fresh = errand.named.cache_control && asks_for_fresh(&errand.call);

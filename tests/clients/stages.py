@@ -35,9 +35,10 @@ PLACE = urlsplit(ARGS.edge)
 CONNECTION = http.client.HTTPSConnection(PLACE.hostname, PLACE.port, context=TLS, timeout=10)
 
 
-def ask(api, path="/color", stage="prod", headers=()):
+def ask(api, path="/color", stage="prod", headers=(), sent=None):
     """The headers and the body of an answer. One connection for all: an edge counts new ones."""
-    CONNECTION.request("GET", f"/{stage}{path}", headers={"Host": f"{api}.{ARGS.host_suffix}", **dict(headers)})
+    headers = {"Host": f"{api}.{ARGS.host_suffix}", **dict(headers)}
+    CONNECTION.request("GET" if sent is None else "POST", f"/{stage}{path}", body=sent, headers=headers)
     answer = CONNECTION.getresponse()
     body = answer.read().decode()
     if answer.status != 200:
@@ -156,7 +157,34 @@ def caches(api):
             same(ask(api, stage=name)[0]["x-version"], f"{name}-1", "a shared cache")
         else:
             until("a cache of the canary's own", lambda: ask(api, stage=name)[0]["x-version"] == f"{name}-2")
+            # One of the stage's own deployment gives the stage's answers, and none of an earlier canary's.
+            ADMIN.update_stage(restApiId=api, stageName=name, patchOperations=[
+                {"op": "replace", "path": "/canarySettings/deploymentId", "value": first}])
+            until("a canary that differs in nothing", lambda: ask(api, stage=name)[0]["x-version"] == f"{name}-1")
     print("ok a canary's cache is its own unless it is shared")
+
+
+def posts(api):
+    """rest-data-plane 10: a verb other than GET is cached where a setting of its own says so, whatever the body."""
+    root = [it for it in ADMIN.get_resources(restApiId=api)["items"] if it["path"] == "/"][0]["id"]
+    where = {"restApiId": api, "httpMethod": "POST",
+             "resourceId": ADMIN.create_resource(restApiId=api, parentId=root, pathPart="search")["id"]}
+    ADMIN.put_method(authorizationType="NONE", **where)
+    ADMIN.put_integration(type="MOCK", requestTemplates={"application/json": '{"statusCode": 200}'}, **where)
+    ADMIN.put_method_response(statusCode="200", responseParameters={"method.response.header.x-made-for": False}, **where)
+    ADMIN.put_integration_response(
+        statusCode="200", responseParameters={"method.response.header.x-made-for": "context.requestId"}, **where)
+    ADMIN.create_stage(restApiId=api, stageName="posts", deploymentId=version(api, "p1"), cacheClusterEnabled=True,
+                       cacheClusterSize="0.5", variables={"color": "blue"})
+
+    def made():
+        return [ask(api, "/search", "posts", sent=body)[0]["x-made-for"] for body in (b"a", b"b", b"", b"a")]
+
+    until("each its own", lambda: len(set(made())) == 4)
+    ADMIN.update_stage(restApiId=api, stageName="posts", patchOperations=[
+        {"op": "replace", "path": "/~1search/POST/caching/enabled", "value": "true"}])
+    until("one for all", lambda: len(set(made())) == 1)
+    print("ok a POST is cached where that is wished")
 
 
 def strategies(api):
@@ -192,5 +220,6 @@ def strategies(api):
 API = make()
 canary(API)
 caches(API)
+posts(API)
 strategies(API)
 ADMIN.delete_rest_api(restApiId=API)

@@ -12,7 +12,7 @@ fn compile(parameters: &[&str]) -> Result<KeyTemplate, KeyError> {
 fn compile_for(path: &str, shared: bool, parameters: &[&str]) -> Result<KeyTemplate, KeyError> {
     let parameters: Vec<_> = parameters.iter().map(|text| (*text).to_owned()).collect();
     KeyTemplate::compile(&KeySource {
-        is_canary: false,
+        canary: None,
         api: &ApiId::new("api"),
         stage: &StageName::new("prod"),
         namespace: "res",
@@ -143,7 +143,7 @@ proptest! {
     ) {
         let key = |api: &str, namespace: &str| {
             let template = KeyTemplate::compile(&KeySource {
-                is_canary: false,
+                canary: None,
                 api: &ApiId::new(api),
                 stage: &StageName::new("s"),
                 namespace,

@@ -88,7 +88,7 @@ impl World {
 /// `GET /{proxy+}`, so that every path has a key of its own.
 fn template() -> KeyTemplate {
     KeyTemplate::compile(&KeySource {
-        is_canary: false,
+        canary: None,
         api: &api(),
         stage: &stage(),
         namespace: "res1",

@@ -104,7 +104,7 @@ async fn a_path_purge_voids_every_spelling() {
 async fn an_entry_shared_by_paths_is_met_by_any_path_purge() {
     let world = world();
     let template = KeyTemplate::compile(&KeySource {
-        is_canary: false,
+        canary: None,
         api: &api(),
         stage: &stage(),
         namespace: "pet",

@@ -180,7 +180,7 @@ pub(super) fn cache_key_compiles(
     let compiled = KeyTemplate::compile(&KeySource {
         api: &api.id,
         stage: &stage.name,
-        is_canary: false,
+        canary: None,
         namespace: "",
         namespace_is_shared: false,
         http_method: "GET",
