@@ -157,6 +157,8 @@ pub struct RefusalReport {
     pub validation_error: Option<Arc<str>>,
     /// For the log only; never shown to the caller.
     pub cause: Option<Arc<str>>,
+    /// The body that was refused, where the execution log shows bodies.
+    pub request_body: Option<Bytes>,
 }
 
 /// Where the answer came from.

@@ -110,36 +110,39 @@ fn from_header(header: &str, headers: &HeaderMap) -> Result<Presented, Sigv4Erro
             algorithm.chars().take(40).collect::<String>()
         )));
     }
-    let field = |name: &str| {
-        let mut found = fields.split(',').filter_map(|field| field.trim().split_once('='));
-        found.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
-    };
+    let field = |name: &str| field(fields, name).map(str::to_owned);
     let time = headers.get("x-amz-date").or_else(|| headers.get("date"));
     let time = time.and_then(|time| time.to_str().ok()).map(amz_time);
-    let (credential, signature, signed) =
-        (field("Credential"), field("Signature"), field("SignedHeaders"));
-    let mut absent = String::new();
-    for (name, there) in [
-        ("Credential", credential.is_some()),
-        ("Signature", signature.is_some()),
-        ("SignedHeaders", signed.is_some()),
-    ] {
-        if !there {
-            absent.push_str(&format!("Authorization header requires '{name}' parameter. "));
-        }
-    }
-    if time.is_none() {
-        absent.push_str(
-            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ",
-        );
-    }
     let (Some(credential), Some(signature), Some(signed), Some(time)) =
-        (credential, signature, signed, time)
+        (field("Credential"), field("Signature"), field("SignedHeaders"), time)
     else {
-        return Err(Sigv4Error::Incomplete(absent.trim_end().to_owned()));
+        return Err(Sigv4Error::Incomplete(absent(fields, headers)));
     };
     let token = headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
     assemble(&credential, &signature, &signed, time, None, token.map(str::to_owned), false)
+}
+
+fn field<'f>(fields: &'f str, name: &str) -> Option<&'f str> {
+    let mut found = fields.split(',').filter_map(|field| field.trim().split_once('='));
+    found.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// AWS's words for what an `Authorization` header lacks to be a signature; `fields` is its value
+/// without the algorithm (rest-data-plane 8.3).
+pub fn absent(fields: &str, headers: &HeaderMap) -> String {
+    let mut absent = Vec::new();
+    for name in ["Credential", "Signature", "SignedHeaders"] {
+        if field(fields, name).is_none() {
+            absent.push(format!("Authorization header requires '{name}' parameter."));
+        }
+    }
+    if !headers.contains_key("x-amz-date") && !headers.contains_key("date") {
+        absent.push(
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+                .to_owned(),
+        );
+    }
+    absent.join(" ")
 }
 
 fn from_query(query: &[(String, String)]) -> Result<Presented, Sigv4Error> {

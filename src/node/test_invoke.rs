@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body_util::BodyExt;
 use indexmap::IndexMap;
@@ -90,32 +89,21 @@ pub async fn method(
     let deadline = Instant::now() + time;
     let passage = Passage { integrations, call: &call, resolved: &resolved, deadline };
     let reply = match validate::request(&call, Body::from(body), &resolved).await {
-        Ok(body) => integrate(passage, body, &mut log).await,
+        Ok(body) => integrate(passage, body, &mut log).await.unwrap_or_else(Refusal::into_reply),
         Err(refusal) => {
-            if let Some(lines) = log.lines() {
-                lines.line(format_args!("{}", unfit(&refusal, &call)));
+            let reply = refusal.into_reply();
+            if let (Some(lines), Some(refusal)) = (log.lines(), &reply.refusal) {
+                lines.unfit(refusal, &call.head.headers);
             }
-            Err(refusal)
+            reply
         }
     };
-    let reply = reply.unwrap_or_else(Refusal::into_reply);
     if let Some(lines) = log.lines() {
         lines.completed(reply.status);
     }
     let latency = clock.now().since(began).as_millis();
     let log = text(&call.id, log);
     Ok(answer(reply, log, u64::try_from(latency).unwrap_or(u64::MAX)).await)
-}
-
-/// What the log says of a request that the method does not take.
-fn unfit(refusal: &Refusal, call: &Call) -> String {
-    let Some(error) = &refusal.validation_error else {
-        let text = refusal.message.as_deref().or(refusal.cause.as_deref());
-        return format!("Execution failed: {}", text.unwrap_or_default());
-    };
-    let media_type = call.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = media_type.unwrap_or("application/json");
-    format!("Request body does not match model schema for content type {media_type}: {error}")
 }
 
 /// Runs an authorizer, once there are any.

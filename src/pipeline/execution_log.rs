@@ -7,12 +7,15 @@
 
 use std::fmt;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode};
 use indexmap::IndexMap;
 
+use crate::call::RefusalReport;
 use crate::mapping::context::CallContext;
 use crate::net::clock::{Clock, Timestamp};
 use crate::net::query;
+use crate::pipeline::refusal::Type;
 
 /// Characters shown of headers (recorded) and bodies: AWS cuts log events at 1,024 bytes.
 const SHOWN_MAX: usize = 998;
@@ -91,6 +94,20 @@ impl Lines {
             self.line(format_args!("Method request headers: {}", headers(call.headers)));
             let body = shown(body);
             self.line(format_args!("Method request body before transformations: {body}"));
+        }
+    }
+
+    /// A request that the method does not take: what it lacks, or why its body does not fit. Of other
+    /// refusals there is nothing to say here.
+    pub fn unfit(&mut self, refusal: &RefusalReport, clients: &HeaderMap) {
+        if refusal.response_type == Type::BadRequestParameters.name() {
+            self.line(format_args!("Execution failed: {}", refusal.message));
+        } else if let Some(error) = &refusal.validation_error {
+            let media_type = clients.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            self.line(format_args!(
+                "Request body does not match model schema for content type {}: {error}",
+                media_type.unwrap_or("application/json")
+            ));
         }
     }
 

@@ -138,6 +138,7 @@ fn reply(head: ReplyHead, body: Body) -> Reply {
             message: refusal.message.into(),
             validation_error: None,
             cause: None,
+            request_body: None,
         }),
         cache: head.cache,
         freshness: head.freshness,

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
+use crate::auth::sigv4;
 use crate::call::{Body, BodyError, Call, IntegrationReport, RefusalReport, Reply};
 use crate::deployment::snapshot::{self, ResolveError};
 use crate::integration::IntegrationError;
@@ -225,6 +226,8 @@ pub struct Refusal {
     pub validation_error: Option<Arc<str>>,
     /// For the log only.
     pub cause: Option<Arc<str>>,
+    /// The body that was refused, where the execution log shows bodies.
+    pub request_body: Option<Bytes>,
     /// Where an integration was asked and did not answer.
     pub integration: Option<Box<IntegrationReport>>,
     /// Whether the execution log has the call already.
@@ -238,6 +241,7 @@ impl Refusal {
             message: None,
             validation_error: None,
             cause: None,
+            request_body: None,
             integration: None,
             is_logged: false,
         }
@@ -276,6 +280,7 @@ impl Refusal {
             },
             validation_error: self.validation_error,
             cause: self.cause,
+            request_body: self.request_body,
         });
         reply.integration = self.integration.map(|report| *report);
         reply.is_logged = self.is_logged;
@@ -308,7 +313,7 @@ pub fn unresolved(err: ResolveError, call: &Call) -> Refusal {
         ResolveError::ArnTooLong => Type::UriTooLong,
         ResolveError::NoRoute { .. } => {
             if let Some(value) = snapshot::unsigned_authorization(&call.head.headers) {
-                return incomplete_signature(value, &err);
+                return incomplete_signature(value, &call.head.headers, &err);
             }
             Type::MissingAuthenticationToken
         }
@@ -316,13 +321,20 @@ pub fn unresolved(err: ResolveError, call: &Call) -> Refusal {
     Refusal::because(kind, err)
 }
 
-/// The text shows a hash of the header instead of what may be a secret.
-fn incomplete_signature(value: &[u8], err: &ResolveError) -> Refusal {
+/// The text shows a hash of the header instead of what may be a secret. What has an equal sign could
+/// be the fields of a signature (rest-data-plane 1.6, 8.3).
+fn incomplete_signature(value: &[u8], headers: &HeaderMap, err: &ResolveError) -> Refusal {
     let hash = BASE64.encode(digest(&SHA256, value));
-    let message = format!(
-        "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 \
-         and encoded with Base64): '{hash}'."
-    );
+    let message = match value.contains(&b'=') {
+        false => format!(
+            "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with \
+             SHA-256 and encoded with Base64): '{hash}'."
+        ),
+        true => format!(
+            "{} (Hashed with SHA-256 and encoded with Base64) Authorization={hash}",
+            sigv4::absent(&String::from_utf8_lossy(value), headers)
+        ),
+    };
     let mut refusal = Refusal::because(Type::IncompleteSignature, err);
     refusal.message = Some(message.into());
     refusal

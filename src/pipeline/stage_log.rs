@@ -69,9 +69,11 @@ pub(super) fn unless_logged(
         return;
     }
     let mut entry = Entry::new(clock, call, to);
-    entry.begun(resolved, b"");
+    let refused = reply.refusal.as_ref().and_then(|refusal| refusal.request_body.as_deref());
+    entry.begun(resolved, refused.unwrap_or_default());
     if let Some(refusal) = &reply.refusal {
         if let Some(lines) = entry.log.lines() {
+            lines.unfit(refusal, &call.head.headers);
             lines.line(format_args!(
                 "Gateway response type: {} with status code: {}",
                 refusal.response_type,

@@ -88,9 +88,12 @@ fn unfit(resolved: &Resolved, fit: Fit, model: &Model, body: &[u8]) -> Refusal {
         Fit::Fits | Fit::DoesNotFit => "the body does not fit its model",
     };
     let mut refusal = Refusal::because(Type::BadRequestBody, cause);
-    if resolved.stage.tells_validation_errors {
+    let log = resolved.route().execution_log.as_ref();
+    if resolved.stage.tells_validation_errors || log.is_some() {
         refusal.validation_error = Some(model.report(body).into());
     }
+    let is_shown = log.is_some_and(|log| log.shows_data);
+    refusal.request_body = is_shown.then(|| Bytes::copy_from_slice(body));
     refusal
 }
 

@@ -108,6 +108,7 @@ fn every_variable_prints_its_value() {
         message: "Too \"many\"".into(),
         validation_error: Some("[object (\"id\")]".into()),
         cause: None,
+        request_body: None,
     };
     let identity = Identity {
         caller: "AIDA1",
