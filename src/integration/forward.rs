@@ -6,9 +6,10 @@ use bytes::Bytes;
 use http::Response;
 use http::uri::PathAndQuery;
 use http_body::Body as HttpBody;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::Instant;
 
-use super::body::{LimitedBody, holding, outgoing_body};
+use super::body::{holding, outgoing_body};
 use super::headers::{self, TRACE_ID};
 use super::streaming::{IDLE_MAX, Streamed};
 use super::way::{self, Way};
@@ -122,28 +123,42 @@ impl Integrations {
                 }
             }));
         }
-        let limited = self.limited(response, deadline)?;
-        Ok(limited.map(|body| match body {
-            Body::Stream(_) => holding(body, held),
-            whole => whole,
-        }))
+        let whole = self.buffered(response, Span { began, deadline }).await;
+        drop(held);
+        whole
     }
 
-    /// A backend's answer with an end to its length and its time.
-    pub(super) fn limited(
+    /// The whole answer: AWS reads all of it before the client gets any, so that one that breaks off,
+    /// is late or too long becomes an error and not half an answer (rest-data-plane 3.4, 7.14).
+    pub(super) async fn buffered(
         &self,
         response: Response<ResponseBody>,
-        deadline: Instant,
+        Span { began, deadline }: Span,
     ) -> Result<Response<Body>, IntegrationError> {
         let limit = self.config.response_bytes_max;
         if response.body().size_hint().lower() > limit {
             return Err(IntegrationError::ResponseTooLarge { limit });
         }
-        Ok(response.map(|body| match body {
+        let (head, body) = response.into_parts();
+        let body = match body {
             ResponseBody::Empty => Body::Empty,
             ResponseBody::Full(bytes) => Body::from(bytes),
-            ResponseBody::Stream(stream) => Body::stream(LimitedBody::new(stream, limit, deadline)),
-        }))
+            ResponseBody::Stream(stream) => {
+                let bytes_max = usize::try_from(limit).unwrap_or(usize::MAX);
+                let read = Limited::new(stream, bytes_max).collect();
+                let late = |_elapsed| IntegrationError::Timeout { after: deadline - began };
+                let read = tokio::time::timeout_at(deadline, read).await.map_err(late)?;
+                Body::from(read.map_err(|err| unread(&*err, limit))?.to_bytes())
+            }
+        };
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+fn unread(err: &(dyn std::error::Error + Send + Sync + 'static), limit: u64) -> IntegrationError {
+    match err.is::<LengthLimitError>() {
+        true => IntegrationError::ResponseTooLarge { limit },
+        false => IntegrationError::Network(Arc::from(err.to_string())),
     }
 }
 

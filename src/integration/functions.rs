@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
 use super::aws::service::{Failure, whole};
@@ -180,7 +180,7 @@ impl Integrations {
                 Failure::Error(err) => err,
                 Failure::Client(err) => forward::explain(err, deadline - began),
             })?;
-        let response: Response<Body> = self.limited(response, deadline)?;
+        let response = self.buffered(response, forward::Span { began, deadline }).await?;
         Ok(forward::http(response, request))
     }
 }

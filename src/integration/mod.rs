@@ -284,9 +284,8 @@ impl Integrations {
         self.local.as_ref()
     }
 
-    /// Asks the integration, at most until `deadline` and for its own timeout. What is left of both
-    /// when the head has come is how long the body may keep its reader waiting in all; after that it
-    /// ends with an error.
+    /// Asks the integration, at most until `deadline` and for its own timeout, which are for the whole
+    /// answer; where it is streamed, for its head.
     ///
     /// HTTP_PROXY: the reply is what the client gets. HTTP and AWS: status and headers are the
     /// backend's (besides `X-Amzn-Trace-Id`) and go through `mapping::responses` next. A function

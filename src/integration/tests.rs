@@ -361,54 +361,43 @@ async fn the_shorter_of_timeout_and_time_left_ends_the_wait() {
     }
 }
 
+/// rest-data-plane 3.4, 7.11, 7.14: an answer that is not streamed is read whole before the client gets
+/// any of it, in the time that the integration has.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stalls_or_swells_ends_with_an_error() {
-    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
-    let network = Fake::new(move |number, mut wire| async move {
-        wire.request().await;
-        wire.write(head).await;
-        sleep(Duration::from_millis(1)).await;
-        if number == 1 {
-            wire.closed().await;
-        }
-        let more = format!("60\r\n{}\r\n", "x".repeat(96));
-        wire.write(&more).await;
-        wire.closed().await;
-    });
-    let integrations = integrations(network);
-    let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
-    let began = Instant::now();
-    let reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
-    let stalled = reply.body.collect().await.unwrap_err();
-    assert!(matches!(stalled, BodyError::TimedOut), "{stalled}");
-    assert_eq!(began.elapsed(), Duration::from_secs(1));
-    let reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
-    let swollen = reply.body.collect().await.unwrap_err();
-    assert!(matches!(swollen, BodyError::TooLarge { limit: 100 }), "{swollen}");
-}
-
-/// Time the client takes is not the backend's; time the backend takes adds up.
-#[tokio::test(start_paused = true)]
-async fn only_waiting_for_the_backend_counts() {
-    for (pause_of_backend, pause_of_client, whole) in [(100, 5_000, true), (400, 0, false)] {
-        let network = Fake::new(move |_, mut wire| async move {
-            wire.request().await;
-            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n").await;
-            for _ in 0..4 {
-                sleep(Duration::from_millis(pause_of_backend)).await;
-                wire.write("x").await;
+async fn half_an_answer_is_none() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    let known = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst";
+    let long = format!("60\r\n{}\r\n0\r\n\r\n", "x".repeat(96));
+    // Of the integration's one second: the pause before the rest of the body, and the rest.
+    for (head, pause_ms, rest, expected) in [
+        (chunked, 900, "1\r\nx\r\n0\r\n\r\n", Ok("firstx")),
+        (known, 900, "lines", Ok("firstlines")),
+        (chunked, 1_100, "0\r\n\r\n", Err("no answer within 1000 ms")),
+        (known, 1_100, "lines", Err("no answer within 1000 ms")),
+        (chunked, 0, &long, Err("the answer is longer than 100 bytes")),
+        (chunked, 0, "", Err("network error communicating with the endpoint")),
+        (known, 0, "li", Err("network error communicating with the endpoint")),
+    ] {
+        let rest = rest.to_owned();
+        let network = Fake::new(move |_, mut wire| {
+            let rest = rest.clone();
+            async move {
+                wire.request().await;
+                wire.write(head).await;
+                sleep(Duration::from_millis(pause_ms)).await;
+                wire.write(&rest).await;
             }
-            wire.closed().await;
         });
         let integrations = integrations(network);
         let integration = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
-        let mut reply = get(&[]).of(&integrations, &integration, late()).await.unwrap();
-        let mut read = 0;
-        while let Some(Ok(frame)) = reply.body.frame().await {
-            read += frame.into_data().unwrap().len();
-            sleep(Duration::from_millis(pause_of_client)).await;
+        let reply = get(&[]).of(&integrations, &integration, late()).await;
+        match (reply, expected) {
+            (Ok(reply), Ok(text)) => {
+                assert_eq!(reply.body.collect().await.unwrap().to_bytes(), text);
+            }
+            (Err(err), Err(text)) => assert!(err.to_string().starts_with(text), "{err}"),
+            (reply, _) => panic!("{head} {pause_ms}: {reply:?}"),
         }
-        assert_eq!(read == 4, whole, "{read}");
     }
 }
 
@@ -526,8 +515,8 @@ async fn a_streamed_answer_goes_on_after_the_timeout() {
     // Twice the bound that `integrations` puts on the others.
     assert_eq!(reply.body.collect().await.unwrap().to_bytes().len(), 200);
     let buffered = compiled(IntegrationKind::HttpProxy, "http://backend.test/");
-    let reply = get(&[]).of(&integrations, &buffered, late()).await.unwrap();
-    assert!(matches!(reply.body.collect().await, Err(BodyError::TimedOut)));
+    let failed = get(&[]).of(&integrations, &buffered, late()).await;
+    assert!(matches!(failed, Err(IntegrationError::Timeout { .. })), "{failed:?}");
 }
 
 #[tokio::test(start_paused = true)]

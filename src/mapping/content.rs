@@ -101,11 +101,6 @@ impl Conversion {
         }
     }
 
-    /// Whether it can be done without having the body whole.
-    pub fn is_streamed(self) -> bool {
-        matches!(self, Self::Text | Self::Raw)
-    }
-
     /// Whether a template can read the result.
     pub fn makes_text(self) -> bool {
         matches!(self, Self::Text | Self::Encode)

@@ -1,8 +1,9 @@
 //! The way of a request to an integration that is no proxy: content handling, template, parameters,
 //! overrides.
 //!
-//! Which of them a call needs is planned from its head alone, so that a body nobody looks at is
-//! handed on as it comes in.
+//! Which of them a call needs is planned from its head alone: a body that a template replaces unseen
+//! is not read. One that goes on is, since text has to be text (rest-data-plane 7.9) and its length
+//! known (7.4).
 //!
 //! AWS: "Data transformations for REST APIs in API Gateway".
 
@@ -82,9 +83,7 @@ impl RequestPlan<'_> {
     /// Whether [`RequestPlan::run`] needs the body.
     pub fn needs_body(&self) -> bool {
         let passes = !self.template.is_some_and(Text::makes_body);
-        self.template.is_some_and(Text::reads_body)
-            || self.side.mapping.reads_body()
-            || passes && !(self.conversion.is_streamed() && self.side.kind == IntegrationKind::Http)
+        self.template.is_some_and(Text::reads_body) || self.side.mapping.reads_body() || passes
     }
 
     /// # Errors

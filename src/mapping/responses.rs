@@ -86,7 +86,6 @@ enum Source {
 /// What is to be done with one answer.
 #[derive(Debug)]
 pub struct ResponsePlan<'m> {
-    kind: IntegrationKind,
     response: &'m Response,
     template: Option<&'m ResponseTemplate>,
     conversion: Conversion,
@@ -209,7 +208,7 @@ impl<'m> Chosen<'m> {
         if template.is_some_and(|own| own.text.makes_body()) && !conversion.makes_text() {
             return Err(MappingError::BinaryTemplate(Side::Response));
         }
-        Ok(ResponsePlan { kind, response, template, conversion })
+        Ok(ResponsePlan { response, template, conversion })
     }
 }
 
@@ -218,9 +217,7 @@ impl ResponsePlan<'_> {
     pub fn needs_body(&self) -> bool {
         let text = self.template.map(|own| &own.text);
         let passes = !text.is_some_and(Text::makes_body);
-        text.is_some_and(Text::reads_body)
-            || self.response.reads_body
-            || passes && !(self.conversion.is_streamed() && self.kind == IntegrationKind::Http)
+        text.is_some_and(Text::reads_body) || self.response.reads_body || passes
     }
 
     /// Only mapped headers remain, and `Content-Type`: unless mapped the template's media type,

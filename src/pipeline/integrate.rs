@@ -1,7 +1,8 @@
 //! The region's answer to a call: mapping, integration, mapping.
 //!
-//! Each kind of integration has its way here and nowhere else. A body is read whole only where
-//! somebody has to look into it; all others pass as they come. Test calls take the same way.
+//! Each kind of integration has its way here and nowhere else. Answers are read whole before the
+//! client gets them, unless the integration streams; a request's body passes a proxy as it comes
+//! where its length is known. Test calls take the same way.
 //!
 //! AWS: "Data transformations for REST APIs in API Gateway", "Choose an API Gateway API
 //! integration type".
@@ -169,7 +170,9 @@ async fn http_proxy(
     let Passage { integrations, call, resolved, deadline } = passage;
     let mut body = decode_request(&call.head.headers, body, quotas::BODY_BYTES_MAX).await?;
     let mut known = Bytes::new();
-    if mapping.reads_body() || log.shows_data() {
+    // A backend is told the length of every body (rest-data-plane 7.4): one of unknown length is read.
+    let has_length = body.size_hint().exact().is_some();
+    if mapping.reads_body() || log.shows_data() || !has_length {
         known = whole_request(body).await?;
         body = Body::from(known.clone());
     }
@@ -389,6 +392,9 @@ pub(super) async fn collected(body: Body) -> Result<Bytes, Refusal> {
 }
 
 pub(super) async fn whole_request(body: Body) -> Result<Bytes, Failure> {
+    if let Body::Empty = body {
+        return Ok(Bytes::new());
+    }
     let limit = quotas::BODY_BYTES_MAX;
     let collected = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
     match collected.await {
