@@ -6,7 +6,8 @@
 //! such methods are named, not changed.
 //!
 //! One origin, or `*`, is a constant. Among several the caller's is looked for by a template, since
-//! the header holds a single origin (Fetch Standard, "HTTP responses").
+//! the header holds a single origin (Fetch Standard, "HTTP responses"); a cached answer then is one
+//! origin's, so that the origin becomes part of the method's cache key.
 //!
 //! AWS: API Gateway Developer Guide, "Enable CORS on a resource using the API Gateway console",
 //! "Enable CORS for a REST API".
@@ -27,6 +28,7 @@ const ALLOW_METHODS: &str = "Access-Control-Allow-Methods";
 const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
 const ALLOW_CREDENTIALS: &str = "Access-Control-Allow-Credentials";
 const MAX_AGE: &str = "Access-Control-Max-Age";
+const REQUEST_ORIGIN: &str = "method.request.header.Origin";
 const REFUSALS: [&str; 2] = ["DEFAULT_4XX", "DEFAULT_5XX"];
 /// Entries of a page: the most that AWS gives.
 const PAGE: usize = 500;
@@ -248,6 +250,9 @@ async fn answers(
         ));
         return Ok(());
     }
+    if wish.has_several() {
+        keyed_by_origin(calls, &at, method, integration).await?;
+    }
     let responses = integration.get("integrationResponses").and_then(Value::as_object);
     for (status, response) in responses.into_iter().flatten() {
         let parameters = |own: &Value| {
@@ -291,6 +296,30 @@ async fn answers(
             .await?;
     }
     report.done.push(format!("{} {verb} tells pages that they may read its answers", place.path));
+    Ok(())
+}
+
+/// A page must not get what the cache keeps for a page of another origin.
+async fn keyed_by_origin(
+    calls: &Calls<'_>,
+    at: &str,
+    method: &Value,
+    integration: &Value,
+) -> Result<(), CorsError> {
+    let add = |list: &str, value: Value| {
+        let path = format!("/{list}/{REQUEST_ORIGIN}");
+        json!({"patchOperations": [{"op": "add", "path": path, "value": value}]})
+    };
+    let declared = method.get("requestParameters").and_then(|all| all.get(REQUEST_ORIGIN));
+    if declared.is_none() {
+        let patch = add("requestParameters", json!("false"));
+        calls.made(Method::PATCH, at, patch).await?;
+    }
+    let keys = integration.get("cacheKeyParameters").and_then(Value::as_array);
+    if !keys.is_some_and(|keys| keys.contains(&json!(REQUEST_ORIGIN))) {
+        let patch = add("cacheKeyParameters", json!(""));
+        calls.made(Method::PATCH, &format!("{at}/integration"), patch).await?;
+    }
     Ok(())
 }
 
@@ -370,7 +399,7 @@ impl Wish {
             self.origins.iter().map(|origin| format!("$origin == '{origin}'")).collect();
         let set = write!(
             text,
-            "#if({})#set($context.responseOverride.header.{ALLOW_ORIGIN} = $origin)#set($context.responseOverride.header.Vary = 'Origin')#end{END}",
+            "#set($context.responseOverride.header.Vary = 'Origin')#if({})#set($context.responseOverride.header.{ALLOW_ORIGIN} = $origin)#end{END}",
             one_of.join(" || ")
         );
         set.is_ok().then_some(text)

@@ -107,6 +107,9 @@ def several(api):
     until("an origin of the list", {"origin": SHOP, "credentials": "true"}, lambda: ask(api, "GET", "/own", SHOP)[1])
     same(ask(api, "GET", "/own", OTHER), (200, {"origin": OTHER, "credentials": "true"}, "own text"), "the other")
     same(ask(api, "GET", "/own", EVIL), (200, {"credentials": "true"}, "own text"), "one that is not listed")
+    own = [it for it in ADMIN.get_resources(restApiId=api, embed=["methods"])["items"] if it["path"] == "/own"][0]
+    same(own["resourceMethods"]["GET"]["methodIntegration"]["cacheKeyParameters"], ["method.request.header.Origin"],
+         "a cache keeps the origins apart")
     same(ask(api, "OPTIONS", "/own", OTHER)[1]["origin"], OTHER, "a preflight")
     assert "origin" not in ask(api, "OPTIONS", "/own", EVIL)[1], "a preflight of one that is not listed"
     print("ok listed origins may call")
