@@ -11,8 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::CACHE_CONTROL;
+use http::{HeaderMap, Method};
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -161,7 +161,7 @@ fn at_once(
     resolved: &Resolved,
 ) -> Option<Reply> {
     // A body has to be read first.
-    let rules = cached(call, resolved).filter(|_| body.is_end_stream())?;
+    let rules = cached(call, body, resolved).filter(|_| body.is_end_stream())?;
     let wants_fresh = named.cache_control && asks_for_fresh(call);
     if wants_fresh && (!rules.require_authorization || fails(rules)) {
         return None;
@@ -176,19 +176,23 @@ fn at_once(
 }
 
 /// The rules by which this very call may be answered from the cache. A body is no part of the key
-/// (rest-data-plane 10): who has a POST cached says that its answer does not depend on it.
-fn cached<'r>(call: &Call, resolved: &'r Resolved) -> Option<&'r CacheRules> {
+/// (rest-data-plane 10): who has a POST cached says that its answer does not depend on it. Of a GET
+/// nobody has said so, and whoever sends one with a body must not choose what others get.
+fn cached<'r>(call: &Call, body: &Body, resolved: &'r Resolved) -> Option<&'r CacheRules> {
     let rules = resolved.route().cache.as_ref()?;
-    (call.head.method == rules.verb).then_some(rules)
+    let fits =
+        call.head.method == rules.verb && (rules.verb != Method::GET || body.is_end_stream());
+    fits.then_some(rules)
 }
 
 /// The stages after the cut: look up, answer, keep.
 async fn second_half(gateway: &Arc<Gateway>, mut errand: Errand) -> Result<Reply, Refusal> {
-    if cached(&errand.call, &errand.resolved).is_some() && !errand.body.is_end_stream() {
+    let is_cached = cached(&errand.call, &errand.body, &errand.resolved).is_some();
+    if is_cached && !errand.body.is_end_stream() {
         // Whoever fetches does so for all who ask, and must not depend on one client's upload.
         errand.body = Body::from(Box::pin(integrate::collected(errand.body.take())).await?);
     }
-    let Some(rules) = cached(&errand.call, &errand.resolved) else {
+    let Some(rules) = cached(&errand.call, &errand.body, &errand.resolved) else {
         return Box::pin(gateway.origin.answer(gateway, errand)).await;
     };
     let wants_fresh = errand.named.cache_control && asks_for_fresh(&errand.call);

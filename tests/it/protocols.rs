@@ -249,7 +249,7 @@ fn a_client_that_leaves_cancels_the_backends_call() {
     simulate(&[1, 2], async |world| {
         let cluster = start(world).await;
         cluster.backend.on("/open/hang", Play::hangs());
-        cluster.backend.on("/open/drip", Play::drip(100, 10_000, SECOND));
+        cluster.backend.on("/streamed/drip", Play::drip(100, 10_000, SECOND));
         let mut aborted = 0;
         for protocol in ALL {
             // Before the answer …
@@ -263,7 +263,7 @@ fn a_client_that_leaves_cancels_the_backends_call() {
             let counts = (cluster.backend.in_flight(), cluster.backend.aborted());
             assert_eq!(counts, (0, aborted), "{protocol:?} before the answer");
             // … and in the middle of it.
-            let mut answer = ask(&cluster, protocol, "/open/drip").await;
+            let mut answer = ask(&cluster, protocol, "/streamed/drip").await;
             assert_eq!(answer.piece().await.unwrap().unwrap().len(), 100);
             assert_eq!(cluster.backend.in_flight(), 1, "{protocol:?}");
             drop(answer);
@@ -292,9 +292,8 @@ fn a_request_body_that_breaks_off_is_never_a_whole_one() {
             assert!(!matches!(answer, Ok(Ok(answer)) if answer.status() == 200), "{protocol:?}");
             drop(client);
             sleep(SECOND).await;
-            let seen = cluster.backend.last();
-            assert_eq!((&seen.body[..], seen.body_ended), (&b"half"[..], false), "{protocol:?}");
-            assert_eq!(cluster.backend.in_flight(), 0, "{protocol:?}");
+            // Its length was not known, so that it is read before the backend is asked.
+            assert_eq!(cluster.backend.calls_of_all(), 0, "{protocol:?}");
         }
     });
 }

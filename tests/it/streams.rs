@@ -12,7 +12,7 @@ use http::Request;
 use tidegate::net::socket::{Network, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::world::client::{Protocol, empty};
 use crate::world::cluster::{Cluster, Shape};
@@ -135,11 +135,11 @@ fn event(n: usize) -> Bytes {
 }
 
 /// Event N is read by the client before the backend is told to send N + 1.
-async fn events_come_one_by_one(cluster: &Cluster<'_>, feed: &mut Feed, verb: &str, path: &str) {
+async fn events_come_one_by_one(cluster: &Cluster<'_>, feed: &mut Feed) {
     for protocol in [Protocol::Http1, Protocol::Http2, Protocol::Http3] {
         let mut client = cluster.connect(protocol, "edge-1").await;
-        let request = Request::builder().method(verb).uri(path);
-        let request = request.header("accept-encoding", "gzip").body(empty()).unwrap();
+        let request = Request::get("/prod/streamed").header("accept-encoding", "gzip");
+        let request = request.body(empty()).unwrap();
         // The head is there before the first event.
         let mut answer = client.send(request).await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -152,7 +152,7 @@ async fn events_come_one_by_one(cluster: &Cluster<'_>, feed: &mut Feed, verb: &s
             while read.len() < event(n).len() {
                 read.extend_from_slice(&answer.piece().await.unwrap().unwrap());
             }
-            assert_eq!(read, event(n), "{protocol:?} {path}");
+            assert_eq!(read, event(n), "{protocol:?}");
         }
         say.send(None).await.unwrap();
         // HTTP/2 says the end in an empty frame.
@@ -166,9 +166,32 @@ fn every_event_is_there_before_the_next_is_sent() {
         let inside = world.host("feed", "10.0.4.1");
         let mut feed = Feed::start(inside.clone(), inside.at(8000));
         let cluster = Cluster::start(world, &shape()).await;
-        events_come_one_by_one(&cluster, &mut feed, "GET", "/prod/streamed").await;
-        // Without STREAM, too: AWS would collect this one, and nobody is worse off without that.
-        events_come_one_by_one(&cluster, &mut feed, "POST", "/prod/chunked").await;
+        events_come_one_by_one(&cluster, &mut feed).await;
+    });
+}
+
+/// rest-data-plane 7.14: BUFFERED is the default, and then nothing is there before the end.
+#[test]
+fn without_streaming_an_answer_comes_whole() {
+    simulate(&[1], async |world| {
+        let inside = world.host("feed", "10.0.4.1");
+        let mut feed = Feed::start(inside.clone(), inside.at(8000));
+        let cluster = Cluster::start(world, &shape()).await;
+        let mut client = cluster.connect(Protocol::Http2, "edge-1").await;
+        let request = Request::post("/prod/chunked").body(empty()).unwrap();
+        let answer = client.send(request);
+        tokio::pin!(answer);
+        let say = tokio::select! {
+            say = feed.connected.recv() => say.unwrap(),
+            _ = &mut answer => panic!("an answer before the backend's"),
+        };
+        for n in 0..EVENTS {
+            say.send(Some(event(n))).await.unwrap();
+            assert!(timeout(Duration::from_secs(1), &mut answer).await.is_err(), "{n}");
+        }
+        say.send(None).await.unwrap();
+        let whole = answer.await.unwrap().whole().await.unwrap();
+        assert_eq!(whole.body, (0..EVENTS).map(event).collect::<Vec<_>>().concat());
     });
 }
 

@@ -71,6 +71,15 @@ paths:
         httpMethod: ANY
         uri: http://10.0.2.1:8000/open/{proxy}
         requestParameters: { integration.request.path.proxy: method.request.path.proxy }
+  /streamed/{proxy+}:
+    x-amazon-apigateway-any-method:
+      parameters: [{ name: proxy, in: path, required: true, schema: { type: string } }]
+      x-amazon-apigateway-integration:
+        type: http_proxy
+        httpMethod: ANY
+        responseTransferMode: STREAM
+        uri: http://10.0.2.1:8000/streamed/{proxy}
+        requestParameters: { integration.request.path.proxy: method.request.path.proxy }
   /quick:
     get:
       x-amazon-apigateway-integration:
