@@ -41,9 +41,13 @@ pub enum ReplyError {
     /// The beginning of a stream has not the form.
     #[error("Malformed Lambda streaming response: {0}")]
     BadStream(&'static str),
-    /// The function threw, crashed or ran out of something; what Lambda says of it.
-    #[error("Lambda execution failed due to customer function error: {0}")]
-    Failed(Arc<str>),
+    /// The function threw, crashed or ran out of something; what Lambda says of it. AWS's words,
+    /// from logs that its customers show.
+    #[error(
+        "Lambda execution failed with status 200 due to customer function error: {message}. Lambda \
+         request id: {request_id}"
+    )]
+    Failed { message: Arc<str>, request_id: Arc<str> },
     #[error("the function's answer: {0}")]
     Body(#[from] BodyError),
 }

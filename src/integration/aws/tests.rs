@@ -125,6 +125,7 @@ impl Asked {
             peer: std::net::IpAddr::from([203, 0, 113, 9]),
             forwarded: Forwarded { proto: "https", port: 443 },
             trace_id: HeaderValue::from_static("Root=1-0-0"),
+            id: uuid::Uuid::nil(),
         };
         let body = Body::from(Bytes::from_static(self.body.as_bytes()));
         let deadline = Instant::now() + Duration::from_secs(29);
@@ -310,6 +311,7 @@ async fn invoked(answer: &'static str, method: &'static str) -> Result<String, I
     let (integrations, _) = before(config(), Box::leak(Box::new([answer])));
     let compiled = Asked { method, ..Asked::default() }.compiled(IntegrationKind::AwsProxy);
     let call = FunctionCall {
+        method: Method::GET,
         payload: Bytes::from_static(b"{}"),
         trace_id: HeaderValue::from_static("Root=1-0-0"),
         tag: Some(HeaderValue::from_static("id")),
@@ -325,11 +327,14 @@ async fn invoked(answer: &'static str, method: &'static str) -> Result<String, I
 #[tokio::test(start_paused = true)]
 async fn what_a_function_answers() {
     assert_eq!(invoked(OK, "POST").await.unwrap(), "200 - {}");
+    // The integration's own verb is the client's, and this client says GET.
+    let err = invoked(OK, "ANY").await.unwrap_err();
+    assert!(matches!(err, IntegrationError::NotPost), "{err}");
     let failed =
         "HTTP/1.1 200 OK\r\nx-amz-function-error: Unhandled\r\ncontent-length: 2\r\n\r\n{}";
     assert_eq!(invoked(failed, "POST").await.unwrap(), "200 Unhandled {}");
     let err = invoked(OK, "GET").await.unwrap_err();
-    assert!(matches!(err, IntegrationError::Configuration(_)), "{err}");
+    assert!(matches!(err, IntegrationError::NotPost), "{err}");
     type Fits = fn(&InvokeError) -> bool;
     let cases: [(&str, Fits); 5] = [
         (
@@ -358,6 +363,30 @@ async fn what_a_function_answers() {
             other => panic!("{answer}: {other:?}"),
         }
     }
+}
+
+/// rest-data-plane 7.10, 11.2: Invoke's headers are there for mappings, and its id for logs.
+#[tokio::test(start_paused = true)]
+async fn what_invoke_says_beside_the_answer_is_kept() {
+    const SAID: &str = "HTTP/1.1 200 OK\r\nx-amzn-requestid: r-1\r\nx-amz-log-result: bG9n\r\n\
+        x-amz-executed-version: 7\r\ncontent-length: 2\r\n\r\n{}";
+    let (integrations, log) = before(config(), &[SAID]);
+    let reply = Asked::default().answer(&integrations).await.unwrap();
+    let said = ["x-amzn-requestid", "x-amz-log-result", "x-amz-executed-version", "content-type"]
+        .map(|name| reply.headers[name].to_str().unwrap().to_owned());
+    assert_eq!(said, ["r-1", "bG9n", "7", "application/json"]);
+    let tag = "x-amzn-lambda-integration-tag: 00000000-0000-0000-0000-000000000000\r\n";
+    assert!(log.lines()[0].contains(tag), "{}", log.lines()[0]);
+    let compiled = Asked::default().compiled(IntegrationKind::AwsProxy);
+    let call = FunctionCall {
+        method: Method::POST,
+        payload: Bytes::from_static(b"{}"),
+        trace_id: HeaderValue::from_static("Root=1-0-0"),
+        tag: None,
+    };
+    let deadline = Instant::now() + Duration::from_secs(29);
+    let (_, report) = integrations.invoke(call, &compiled, deadline).await.unwrap();
+    assert_eq!(report.request_id.as_deref(), Some("r-1"));
 }
 
 #[tokio::test(start_paused = true)]
