@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tokio::time::Instant;
 
 use super::aws::service::{Failure, whole};
-use super::aws::{Function, Service};
+use super::aws::{Function, Service, ssm_query};
 use super::headers::{API_ID, TRACE_ID};
 use super::lambda::endpoint::{INTEGRATION_TAG, Sender};
 use super::lambda::{Invocation, InvocationKind, InvokeError, Invoked};
@@ -179,7 +179,13 @@ impl Integrations {
                 Failure::Client(err) => forward::explain(err, deadline - began),
             })?;
         let response: Response<Body> = self.limited(response, deadline)?;
-        Ok(forward::http(response, request))
+        let reply = forward::http(response, request);
+        match service.wrapped_action() {
+            Some(action) if reply.status.is_success() => {
+                Box::pin(ssm_query::wrapped(action, reply, deadline - began)).await
+            }
+            _ => Ok(reply),
+        }
     }
 }
 
