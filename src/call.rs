@@ -136,7 +136,8 @@ pub struct IntegrationReport {
     /// What the endpoint answered; 0 where it did not.
     pub status: u16,
     pub latency_ms: u64,
-    /// What a function's code answered, where the endpoint is Lambda and hands it through.
+    /// What a function's code answered, where the endpoint is Lambda and hands it through; 0 where
+    /// the code gave no status.
     pub function_status: Option<u16>,
     /// Why there is no answer, in the words of the execution log.
     pub error: Option<Arc<str>>,
@@ -217,6 +218,9 @@ pub enum BodyError {
     Aborted(Arc<str>),
     #[error("no data within the time allowed")]
     TimedOut,
+    /// Whoever makes the body said that it failed: a function behind a streamed answer.
+    #[error("whoever made it has failed: {0}")]
+    Failed(Arc<str>),
 }
 
 impl BodyError {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 
 use super::aws::service::{Failure, whole};
-use super::aws::{Function, Service};
+use super::aws::{Function, Service, ssm_query};
 use super::headers::{API_ID, TRACE_ID};
-use super::lambda::endpoint::Sender;
+use super::lambda::endpoint::{INTEGRATION_TAG, Sender};
 use super::lambda::{Invocation, InvocationKind, InvokeError, Invoked};
 use super::{
     CompiledIntegration, IntegrationError, IntegrationRequest, Integrations, Kind, forward,
@@ -23,8 +23,8 @@ use crate::call::{Body, IntegrationReport, MappedParameters, Reply};
 pub(super) struct FunctionTarget {
     pub(super) function: Function,
     pub(super) aws_region: String,
-    /// Lambda takes POST alone; any other verb is the author's mistake.
-    pub(super) is_post: bool,
+    /// Lambda takes POST alone; any other verb is the author's mistake. `None`: the client's.
+    pub(super) method: Option<Method>,
     pub(super) credentials: Option<Arc<str>>,
     pub(super) api_id: HeaderValue,
     pub(super) user_agent: HeaderValue,
@@ -33,6 +33,8 @@ pub(super) struct FunctionTarget {
 /// One invocation for one call.
 #[derive(Clone, Debug)]
 pub struct FunctionCall {
+    /// The client's.
+    pub method: Method,
     /// The event.
     pub payload: Bytes,
     /// `X-Amzn-Trace-Id`.
@@ -67,10 +69,8 @@ impl Integrations {
             Kind::Service(Err(why)) => return Err(IntegrationError::BadEndpoint(why.clone())),
             _ => return Err(configuration("the integration's URI invokes no function")),
         };
-        if !target.is_post {
-            return Err(configuration(
-                "a function is invoked by POST, and the integration's HTTP method is another",
-            ));
+        if target.method.as_ref().unwrap_or(&call.method) != Method::POST {
+            return Err(IntegrationError::NotPost);
         }
         let invocation = Invocation {
             function: target.function.name.clone(),
@@ -89,6 +89,7 @@ impl Integrations {
         let report = IntegrationReport {
             status: invoked.status,
             latency_ms,
+            request_id: invoked.request_id().map(Arc::from),
             is_streamed: target.function.is_streamed,
             ..IntegrationReport::default()
         };
@@ -113,18 +114,15 @@ impl Integrations {
             client_context: mapped("x-amz-client-context").cloned(),
             deadline,
         };
-        let sender = Sender { log_type: mapped("x-amz-log-type"), ..target.sender() };
-        let invoked = self.run(invocation, sender, began).await?;
-        let mut headers = HeaderMap::with_capacity(4);
+        let (log_type, tag) = (mapped("x-amz-log-type"), tag(request));
+        let sender = Sender { log_type, tag: tag.as_ref(), ..target.sender() };
+        let Invoked { status, mut headers, body, .. } = self.run(invocation, sender, began).await?;
         headers.insert(TRACE_ID, request.trace_id.clone());
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let status = StatusCode::from_u16(invoked.status).unwrap_or(StatusCode::OK);
-        if let Some(error) = invoked.function_error.as_deref()
-            && let Ok(error) = HeaderValue::from_str(error)
-        {
-            headers.insert("x-amz-function-error", error);
-        }
-        Ok(Reply::new(status, headers, invoked.body))
+        headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert_with(|| HeaderValue::from_static("application/json"));
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+        Ok(Reply::new(status, headers, body))
     }
 
     async fn run(
@@ -181,7 +179,13 @@ impl Integrations {
                 Failure::Client(err) => forward::explain(err, deadline - began),
             })?;
         let response = self.buffered(response, forward::Span { began, deadline }).await?;
-        Ok(forward::http(response, request))
+        let reply = forward::http(response, request);
+        match service.wrapped_action() {
+            Some(action) if reply.status.is_success() => {
+                Box::pin(ssm_query::wrapped(action, reply, deadline - began)).await
+            }
+            _ => Ok(reply),
+        }
     }
 }
 
@@ -196,12 +200,15 @@ impl FunctionTarget {
         let region = &self.aws_region;
         let uri =
             format!("https://lambda.{region}.amazonaws.com/{version}/functions/{name}/{action}");
-        let mut headers = HeaderMap::with_capacity(4);
+        let mut headers = HeaderMap::with_capacity(6);
         headers.insert(API_ID, self.api_id.clone());
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, self.user_agent.clone());
         headers.insert(TRACE_ID, request.trace_id.clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(tag) = tag(request) {
+            headers.insert(INTEGRATION_TAG, tag);
+        }
         (uri, headers)
     }
 
@@ -215,6 +222,11 @@ impl FunctionTarget {
             aws_region: &self.aws_region,
         }
     }
+}
+
+/// What ties an invocation to its call.
+fn tag(request: &IntegrationRequest<'_>) -> Option<HeaderValue> {
+    HeaderValue::from_str(&request.id.hyphenated().to_string()).ok()
 }
 
 /// AWS's `InvocationType`; unmapped it is a request with a response.

@@ -31,6 +31,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body as _;
 use indexmap::IndexMap;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::call::{Body, BodyError, IntegrationReport, MappedParameters, Reply};
 use crate::model::quotas;
@@ -79,6 +80,9 @@ pub enum IntegrationError {
     BadEndpoint(Arc<str>),
     #[error("configuration error: {0}")]
     Configuration(Arc<str>),
+    /// Lambda takes POST alone, and the integration's HTTP method is the author's choice.
+    #[error("a function is invoked by POST, and the integration's HTTP method is another")]
+    NotPost,
     #[error("the answer is longer than {limit} bytes")]
     ResponseTooLarge { limit: u64 },
     /// The client's body was too long, broke off or came too slowly.
@@ -193,7 +197,7 @@ fn aws(
         Some(function) => Kind::Function(FunctionTarget {
             function,
             aws_region: uri.aws_region,
-            is_post: method.is_none_or(|method| method == Method::POST),
+            method,
             credentials,
             api_id: api,
             user_agent,
@@ -232,6 +236,8 @@ pub struct IntegrationRequest<'c> {
     pub forwarded: Forwarded,
     /// `X-Amzn-Trace-Id` of this call, as [`trace::extend`] made it.
     pub trace_id: HeaderValue,
+    /// The call's id, which Lambda is told.
+    pub id: Uuid,
 }
 
 /// How the client reached the gateway, for `X-Forwarded-*`.

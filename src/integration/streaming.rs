@@ -6,6 +6,7 @@
 //!
 //! AWS: API Gateway Developer Guide, "Stream the integration response for your proxy integrations".
 
+use std::any::Any;
 use std::fmt::Display;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -128,7 +129,7 @@ impl<B> Streamed<B> {
 impl<B> HttpBody for Streamed<B>
 where
     B: HttpBody<Data = Bytes>,
-    B::Error: Display,
+    B::Error: Display + 'static,
 {
     type Data = Bytes;
     type Error = BodyError;
@@ -145,7 +146,7 @@ where
         }
         if let Poll::Ready(frame) = this.body.poll_frame(cx) {
             this.timer.set(None);
-            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::aborted)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(ended)));
         }
         if this.timer.is_none() {
             let end = (*this.until).min(now + *this.idle);
@@ -163,6 +164,14 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// What ended a body; an error of ours stays what it is.
+fn ended<E: Display + 'static>(err: E) -> BodyError {
+    match (&err as &dyn Any).downcast_ref::<BodyError>() {
+        Some(own) => own.clone(),
+        None => BodyError::aborted(err),
     }
 }
 

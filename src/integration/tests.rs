@@ -61,6 +61,7 @@ impl Asked {
             peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
             forwarded: Forwarded { proto: "https", port: 443 },
             trace_id: HeaderValue::from_static("Root=1-0-0"),
+            id: uuid::Uuid::nil(),
         };
         integrations.answer(&request, self.body, integration, deadline).await
     }

@@ -8,12 +8,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use async_compression::tokio::write::{GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder};
-use bytes::Bytes;
+use async_compression::tokio::bufread::{GzipDecoder, ZlibDecoder};
+use async_compression::tokio::write::{GzipEncoder, ZlibEncoder};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::call::{Body, BodyError, Reply};
 
@@ -298,91 +299,68 @@ pub async fn decode_request(
     } else {
         Coding::parse(name)
     };
-    let sink = Bounded { bytes: Vec::new(), limit, overflow: false };
-    match coding {
-        Some(Coding::Gzip) => {
-            let mut decoder = GzipDecoder::new(sink);
-            let empty =
-                pump(body, &mut decoder, |decoder| decoder.get_ref().overflow.then_some(limit))
-                    .await?;
-            decoded(decoder.into_inner(), empty)
+    let Some(coding) = coding else { return without_coding(body).await };
+    let packed = whole(body, limit).await?;
+    if packed.is_empty() {
+        return Ok(Body::Empty);
+    }
+    let (bytes, rest) = match coding {
+        Coding::Gzip => {
+            let mut decoder = GzipDecoder::new(&*packed);
+            // RFC 1952 section 2.2: a file is a row of members.
+            decoder.multiple_members(true);
+            (unpacked(&mut decoder, limit).await?, decoder.into_inner())
         }
-        Some(Coding::Deflate) => {
-            let mut decoder = ZlibDecoder::new(sink);
-            let empty =
-                pump(body, &mut decoder, |decoder| decoder.get_ref().overflow.then_some(limit))
-                    .await?;
-            decoded(decoder.into_inner(), empty)
+        Coding::Deflate => {
+            let mut decoder = ZlibDecoder::new(&*packed);
+            (unpacked(&mut decoder, limit).await?, decoder.into_inner())
         }
-        // An empty body of unknown length may claim any coding.
-        None => match read_ahead(body, 1).await {
-            (Body::Empty, _) => Ok(Body::Empty),
-            (_, true) => Err(DecodeError::UnsupportedCoding),
-            (failed, false) => match BodyExt::collect(failed).await {
-                Err(err) => Err(err.into()),
-                Ok(_) => Ok(Body::Empty),
-            },
+    };
+    match rest.is_empty() {
+        true => Ok(Body::from(Bytes::from(bytes))),
+        false => Err(DecodeError::Undecodable),
+    }
+}
+
+/// A coding that is none of ours. An empty body of unknown length may claim any.
+async fn without_coding(body: Body) -> Result<Body, DecodeError> {
+    match read_ahead(body, 1).await {
+        (Body::Empty, _) => Ok(Body::Empty),
+        (_, true) => Err(DecodeError::UnsupportedCoding),
+        (failed, false) => match BodyExt::collect(failed).await {
+            Err(err) => Err(err.into()),
+            Ok(_) => Ok(Body::Empty),
         },
     }
 }
 
-fn decoded(sink: Bounded, empty: bool) -> Result<Body, DecodeError> {
-    Ok(if empty { Body::Empty } else { Body::from(Bytes::from(sink.bytes)) })
-}
+/// By how much a body may be longer in its coding than without: frames of what cannot be made
+/// shorter, and a file's name and comment.
+const PACKED_MORE_MAX: u64 = 64 * 1024;
 
-/// Writes a body through a decoder. Says whether there was none.
-async fn pump<D: AsyncWrite + Unpin>(
-    mut body: Body,
-    decoder: &mut D,
-    overflow: impl Fn(&D) -> Option<u64>,
-) -> Result<bool, DecodeError> {
-    let mut empty = true;
-    let refuse = |decoder: &D| match overflow(decoder) {
-        Some(limit) => DecodeError::TooLarge { limit },
-        None => DecodeError::Undecodable,
-    };
+/// The body in its coding. What is longer than anything it may hold is not read to the end.
+async fn whole(mut body: Body, limit: u64) -> Result<BytesMut, DecodeError> {
+    let mut packed = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if data.is_empty() {
-            continue;
+        if (packed.len() + data.len()) as u64 > limit.saturating_add(PACKED_MORE_MAX) {
+            return Err(DecodeError::TooLarge { limit });
         }
-        empty = false;
-        if decoder.write_all(&data).await.is_err() {
-            return Err(refuse(decoder));
-        }
+        packed.extend_from_slice(&data);
     }
-    if !empty && decoder.shutdown().await.is_err() {
-        return Err(refuse(decoder));
-    }
-    Ok(empty)
+    Ok(packed)
 }
 
-/// Memory that refuses to grow past a limit, so that a small body cannot unpack to a huge one.
-struct Bounded {
-    bytes: Vec<u8>,
+/// What a decoder makes, unless it is more than `limit`: a small body may unpack to a huge one.
+async fn unpacked<D: AsyncRead + Unpin>(
+    decoder: &mut D,
     limit: u64,
-    overflow: bool,
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if (self.bytes.len() + buf.len()) as u64 > self.limit {
-            self.overflow = true;
-            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
-        }
-        self.bytes.extend_from_slice(buf);
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+) -> Result<Vec<u8>, DecodeError> {
+    let mut bytes = Vec::new();
+    let read = decoder.take(limit + 1).read_to_end(&mut bytes).await;
+    match read {
+        Ok(_) if bytes.len() as u64 > limit => Err(DecodeError::TooLarge { limit }),
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(DecodeError::Undecodable),
     }
 }

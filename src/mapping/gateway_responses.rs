@@ -183,6 +183,12 @@ impl GatewayResponse {
         Self { status, headers: headers.into(), templates: templates.into(), default }
     }
 
+    /// The author's status, if there is one.
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
     /// What the entry makes of a refusal of this call. A source that is absent sets no header.
     pub fn make(&self, call: &CallContext<'_>) -> Made {
         let mut headers = Vec::with_capacity(self.headers.len());

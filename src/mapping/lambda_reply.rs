@@ -41,9 +41,13 @@ pub enum ReplyError {
     /// The beginning of a stream has not the form.
     #[error("Malformed Lambda streaming response: {0}")]
     BadStream(&'static str),
-    /// The function threw, crashed or ran out of something; what Lambda says of it.
-    #[error("Lambda execution failed due to customer function error: {0}")]
-    Failed(Arc<str>),
+    /// The function threw, crashed or ran out of something; what Lambda says of it. AWS's words,
+    /// from logs that its customers show.
+    #[error(
+        "Lambda execution failed with status 200 due to customer function error: {message}. Lambda \
+         request id: {request_id}"
+    )]
+    Failed { message: Arc<str>, request_id: Arc<str> },
     #[error("the function's answer: {0}")]
     Body(#[from] BodyError),
 }
@@ -62,7 +66,14 @@ pub struct Answer {
 /// # Errors
 /// `Malformed` and `NotBase64`.
 pub fn read(returned: &[u8], wants_binary: bool) -> Result<Answer, ReplyError> {
-    let object: Object<'_> = object(returned).ok_or(ReplyError::Malformed)?;
+    let repaired;
+    let object: Object<'_> = match object(returned) {
+        Some(object) => object,
+        None => {
+            repaired = without_lone_surrogates(returned).ok_or(ReplyError::Malformed)?;
+            self::object(&repaired).ok_or(ReplyError::Malformed)?
+        }
+    };
     let headers = merged(&object.headers, &object.multi_value_headers, &[])?;
     let body = match object.body {
         Some(body) if object.is_base64_encoded && wants_binary => {
@@ -111,6 +122,46 @@ pub async fn read_stream(mut stream: Body) -> Result<Answer, ReplyError> {
 fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let is_object = json.trim_ascii_start().starts_with(b"{");
     serde_json::from_slice(json).ok().filter(|_| is_object)
+}
+
+/// The same text with U+FFFD in the place of each half of a surrogate pair that stands alone, as
+/// Node and Python print it and no text can hold it. `None` where there is none.
+fn without_lone_surrogates(json: &[u8]) -> Option<Vec<u8>> {
+    const REPLACEMENT: &[u8] = b"\\ufffd";
+    let mut repaired = Vec::new();
+    let mut done = 0;
+    let mut at = 0;
+    while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        at += found;
+        let (unit, next) = (escaped_unit(json, at), escaped_unit(json, at + ESCAPE_BYTES));
+        at += match (unit, next) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 2 * ESCAPE_BYTES,
+            (Some(0xD800..=0xDFFF), _) => {
+                repaired.extend_from_slice(json.get(done..at)?);
+                repaired.extend_from_slice(REPLACEMENT);
+                done = at + ESCAPE_BYTES;
+                ESCAPE_BYTES
+            }
+            (Some(_), _) => ESCAPE_BYTES,
+            // Any other escape: the character behind it begins none.
+            (None, _) => 2,
+        };
+    }
+    if done == 0 {
+        return None;
+    }
+    repaired.extend_from_slice(json.get(done..)?);
+    Some(repaired)
+}
+
+/// `\uXXXX`.
+const ESCAPE_BYTES: usize = 6;
+
+/// The UTF-16 unit whose escape stands here.
+fn escaped_unit(json: &[u8], at: usize) -> Option<u16> {
+    let digits = json.get(at..at + ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
+    let digits = std::str::from_utf8(digits).ok()?;
+    u16::from_str_radix(digits, 16).ok()
 }
 
 fn find_delimiter(read: &[u8]) -> Option<usize> {

@@ -68,6 +68,10 @@ async fn what_a_function_returns_and_what_the_client_gets() {
         (r#"{"headers":{"a b":"c"}}"#, BAD),
         (r#"{"headers":{"a":"b\r\nset-cookie: c"}}"#, BAD),
         (r#"{"body":"\u00e9\n"}"#, "200|\u{e9}\n"),
+        // Half a surrogate pair, as Node and Python print it; a pair and an escaped backslash stay.
+        (r#"{"body":"a\ud800b\udc00"}"#, "200|a\u{fffd}b\u{fffd}"),
+        (r#"{"body":"\ud83d\ude00 \ud83d \\ud800"}"#, "200|\u{1f600} \u{fffd} \\ud800"),
+        (r#"{"headers":{"a":"b\ud800"},"body":{}}"#, BAD),
     ];
     for (returned, expected) in cases {
         assert_eq!(answered(returned).await, expected, "{returned}");

@@ -11,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode};
 use indexmap::IndexMap;
 
-use crate::call::RefusalReport;
+use crate::call::{RefusalReport, Spelling};
 use crate::mapping::context::CallContext;
 use crate::net::clock::{Clock, Timestamp};
 use crate::net::query;
@@ -21,8 +21,15 @@ use crate::pipeline::refusal::Type;
 const SHOWN_MAX: usize = 998;
 const TRUNCATED: &str = " [TRUNCATED]";
 /// Names whose usual spelling is not that of each word's first letter in upper case.
-const SPELLED: [&str; 4] =
-    ["x-amzn-ErrorType", "x-amzn-RequestId", "x-amzn-apigateway-api-id", "ETag"];
+const SPELLED: [&str; 5] = [
+    "x-amzn-ErrorType",
+    "x-amzn-RequestId",
+    "x-amzn-apigateway-api-id",
+    "x-amzn-lambda-integration-tag",
+    "ETag",
+];
+/// What stands before a backend's header that makes room for the gateway's own (recorded).
+const REMAPPED: &str = "x-amzn-Remapped-";
 /// Headers that hold secrets; of their values only the end is shown.
 const MASKED: [&str; 4] =
     ["authorization", "proxy-authorization", "x-api-key", "x-amz-security-token"];
@@ -91,7 +98,8 @@ impl Lines {
         });
         self.line(format_args!("Method request query string: {}", map(&query.collect())));
         if self.shows_data {
-            self.line(format_args!("Method request headers: {}", headers(call.headers)));
+            let sent = headers_as(call.headers, call.spelling);
+            self.line(format_args!("Method request headers: {sent}"));
             let body = shown(body);
             self.line(format_args!("Method request body before transformations: {body}"));
         }
@@ -164,7 +172,12 @@ fn map(entries: &IndexMap<String, String>) -> String {
 }
 
 fn headers(headers: &HeaderMap) -> String {
-    cut(map(&spelled(headers)))
+    headers_as(headers, None)
+}
+
+/// The same where somebody chose how the names are spelled.
+fn headers_as(headers: &HeaderMap, chosen: Option<&Spelling>) -> String {
+    cut(map(&spelled(headers, chosen)))
 }
 
 fn shown(bytes: &[u8]) -> String {
@@ -181,11 +194,13 @@ fn cut(text: String) -> String {
 }
 
 /// Several values of a name are joined by commas (recorded).
-fn spelled(headers: &HeaderMap) -> IndexMap<String, String> {
+fn spelled(headers: &HeaderMap, chosen: Option<&Spelling>) -> IndexMap<String, String> {
     let mut entries: IndexMap<String, String> = IndexMap::new();
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes());
-        let entry = entries.entry(spelling(name)).or_default();
+        let own = chosen.and_then(|chosen| chosen.of(name));
+        let name_shown = own.map_or_else(|| spelling(name), ToOwned::to_owned);
+        let entry = entries.entry(name_shown).or_default();
         if !entry.is_empty() {
             entry.push(',');
         }
@@ -206,9 +221,17 @@ fn masked(secret: &str) -> String {
 
 /// Names travel without case; people read them with it.
 pub fn spelling(name: &HeaderName) -> String {
-    let name = name.as_str();
+    spelled_out(name.as_str())
+}
+
+fn spelled_out(name: &str) -> String {
     if let Some(known) = SPELLED.iter().find(|known| known.eq_ignore_ascii_case(name)) {
         return (*known).to_owned();
+    }
+    if let Some((prefix, own)) = name.split_at_checked(REMAPPED.len())
+        && prefix.eq_ignore_ascii_case(REMAPPED)
+    {
+        return format!("{REMAPPED}{}", spelled_out(own));
     }
     let mut spelled = String::with_capacity(name.len());
     let mut begins = true;
@@ -232,6 +255,19 @@ mod tests {
         assert_eq!(shown("x".repeat(999).as_bytes()), format!("{whole} [TRUNCATED]"));
         let wide = "ä".repeat(5_000);
         assert_eq!(shown(wide.as_bytes()).chars().count(), 998 + " [TRUNCATED]".len());
+    }
+
+    /// rest-data-plane 7.5, 7.13.
+    #[test]
+    fn names_have_their_recorded_spelling() {
+        for (name, spelled) in [
+            ("content-type", "Content-Type"),
+            ("x-amzn-remapped-content-length", "x-amzn-Remapped-Content-Length"),
+            ("x-amzn-remapped-x-amzn-requestid", "x-amzn-Remapped-x-amzn-RequestId"),
+            ("x-amzn-lambda-integration-tag", "x-amzn-lambda-integration-tag"),
+        ] {
+            assert_eq!(spelling(&HeaderName::from_static(name)), spelled);
+        }
     }
 
     /// rest-data-plane 11.3: secrets are masked, and all of a short one.

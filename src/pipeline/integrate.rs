@@ -82,6 +82,8 @@ pub(super) enum Failure {
     Mapping(MappingError),
     Integration(IntegrationError),
     Function(ReplyError),
+    /// The integration had answered, and nothing could be made of that.
+    Answered(Box<(Failure, IntegrationReport)>),
 }
 
 impl Failure {
@@ -106,17 +108,39 @@ impl Failure {
                 }
                 _ => configuration(err),
             },
-            Failure::Function(ReplyError::Failed(_)) => configuration(&ReplyError::Malformed),
+            Failure::Function(err @ ReplyError::Failed { .. }) => err.to_string(),
             Failure::Function(err) => configuration(err),
+            Failure::Answered(known) => known.0.line(),
         }
     }
 }
 
 impl Failure {
+    /// The same, when the integration has answered: what that said is logged all the same. A
+    /// failure on the way to it, or of its answer's body, leaves no answer.
+    pub(super) fn after(self, report: &IntegrationReport) -> Self {
+        match self {
+            Failure::Integration(_) | Failure::Answered(_) => self,
+            failure => Failure::Answered(Box::new((failure, report.clone()))),
+        }
+    }
+
     /// The refusal, which tells of the integration where that was asked.
-    fn into_refusal(self, began: Instant) -> Refusal {
+    pub(super) fn into_refusal(self, began: Instant) -> Refusal {
+        if let Failure::Answered(known) = self {
+            let (failure, mut report) = *known;
+            if let Failure::Function(_) = &failure {
+                report.error = Some(Arc::from(failure.line()));
+                // Lambda's status is known, the function's is not.
+                report.function_status = Some(0);
+            }
+            let mut refusal = Refusal::from(failure);
+            refusal.integration = Some(Box::new(report));
+            return refusal;
+        }
         let error = match &self {
-            Failure::Integration(IntegrationError::RequestBody(_))
+            Failure::Answered(_)
+            | Failure::Integration(IntegrationError::RequestBody(_))
             | Failure::Request(_)
             | Failure::Mapping(_) => None,
             Failure::Integration(_) | Failure::Function(_) => Some(Arc::from(self.line())),
@@ -138,6 +162,7 @@ impl From<Failure> for Refusal {
             Failure::Mapping(err) => err.into(),
             Failure::Integration(err) => err.into(),
             Failure::Function(err) => err.into(),
+            Failure::Answered(known) => known.0.into(),
         }
     }
 }
@@ -237,7 +262,9 @@ async fn custom(
     }
     let answer = passage.integrations.answer(&request, body, integration, passage.deadline);
     let reply = answer.await?;
-    let mut reply = respond(passage, flow, (&seen, mapped.overrides), reply, log).await?;
+    let report = reply.integration.clone().unwrap_or_default();
+    let answered = respond(passage, flow, (&seen, mapped.overrides), reply, log).await;
+    let mut reply = answered.map_err(|failure| failure.after(&report))?;
     reply.headers.insert(TRACE_ID, request.trace_id);
     Ok(reply)
 }
@@ -316,7 +343,7 @@ async fn respond(
 
 impl<'c> Passage<'c> {
     pub(super) fn request(&self, mapped: MappedParameters) -> IntegrationRequest<'c> {
-        let Call { head, connection, received_at, .. } = self.call;
+        let Call { id, head, connection, received_at, .. } = self.call;
         IntegrationRequest {
             method: &head.method,
             query: head.uri.query(),
@@ -328,6 +355,7 @@ impl<'c> Passage<'c> {
                 port: connection.local.port(),
             },
             trace_id: trace::extend(head.headers.get(TRACE_ID), *received_at),
+            id: *id,
         }
     }
 }
@@ -380,7 +408,7 @@ fn report(reply: &Reply) -> (u16, u64) {
 }
 
 /// `errorMessage` of a function that failed; selection patterns are tried on it.
-fn error_message(body: &[u8]) -> Option<String> {
+pub(super) fn error_message(body: &[u8]) -> Option<String> {
     match serde_json::from_slice::<Value>(body).ok()?.get_mut("errorMessage")?.take() {
         Value::String(message) => Some(message),
         _ => None,
@@ -422,7 +450,9 @@ async fn whole_answer(reply: &mut Reply) -> Result<Bytes, Failure> {
             BodyError::TimedOut => {
                 IntegrationError::Timeout { after: Duration::from_millis(latency_ms) }
             }
-            BodyError::Aborted(cause) => IntegrationError::Network(cause),
+            BodyError::Aborted(cause) | BodyError::Failed(cause) => {
+                IntegrationError::Network(cause)
+            }
         })
     })
 }

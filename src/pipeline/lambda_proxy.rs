@@ -5,14 +5,16 @@
 //!
 //! AWS: "Lambda proxy integrations in API Gateway", "Stream the integration response".
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
-use crate::call::{Body, Call, Door, Reply};
+use crate::call::{Body, BodyError, Call, Door, IntegrationReport, Reply};
 use crate::deployment::snapshot::{self, LambdaProxyFlow, Resolved};
+use crate::integration::lambda::Invoked;
 use crate::integration::{FunctionCall, IntegrationError};
 use crate::mapping::compression::decode_request;
 use crate::mapping::lambda_event::Event;
@@ -20,7 +22,7 @@ use crate::mapping::lambda_reply::{self, Answer, ReplyError};
 use crate::model::quotas;
 use crate::pipeline::deliver::IdText;
 use crate::pipeline::execution_log::ExecutionLog;
-use crate::pipeline::integrate::{Failure, Passage, context, whole_request};
+use crate::pipeline::integrate::{Failure, Passage, context, error_message, whole_request};
 
 const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 /// Characters of a function's error that go into a log.
@@ -61,6 +63,7 @@ pub(super) async fn lambda_proxy(
         lines.asked(&uri, &headers, &payload);
     }
     let asked = FunctionCall {
+        method: call.head.method.clone(),
         payload,
         trace_id: request.trace_id.clone(),
         tag: HeaderValue::from_bytes(IdText::of(call).as_bytes()).ok(),
@@ -70,28 +73,20 @@ pub(super) async fn lambda_proxy(
     let invoked = Box::pin(integrations.invoke(asked, integration, deadline)).await;
     let (invoked, report) = invoked.map_err(Failure::Integration)?;
     let is_streamed = integration.is_streamed_function() && invoked.function_error.is_none();
-    let answer = if is_streamed {
-        let begun = Box::pin(lambda_reply::read_stream(invoked.body));
-        let begun = tokio::time::timeout_at(begins_by, begun).await;
-        begun.map_err(|_elapsed| timed_out(time))?.map_err(Failure::Function)?
-    } else {
-        // A function that fails answers as a whole, also where it would stream.
-        let returned = tokio::time::timeout_at(begins_by, invoked.body.collect()).await;
-        let returned = returned.map_err(|_elapsed| timed_out(time))?;
-        let returned = returned.map_err(|err| Failure::Function(err.into()))?;
-        let returned = returned.to_bytes();
-        if let Some(lines) = log.lines() {
-            lines.answered(report.status, report.latency_ms, &http::HeaderMap::new(), &returned);
+    let answer = async {
+        if is_streamed {
+            return begun(invoked).await.map_err(Failure::Function);
         }
-        if invoked.function_error.is_some() {
-            return Err(Failure::Function(failed(&returned)));
-        }
-        lambda_reply::read(&returned, binary.is_wanted(clients)).map_err(Failure::Function)?
+        whole(invoked, &report, binary.is_wanted(clients), log).await.map_err(Failure::Function)
     };
+    let answer = Box::pin(tokio::time::timeout_at(begins_by, answer)).await;
+    let answer = answer.unwrap_or_else(|_elapsed| Err(timed_out(time)));
+    let answer = answer.map_err(|failure| failure.after(&report))?;
     let Answer { status, mut headers, body } = answer;
     headers.insert(TRACE_ID, request.trace_id);
     let mut reply = Reply::new(status, headers, body);
-    reply.integration = Some(report);
+    let function_status = Some(status.as_u16());
+    reply.integration = Some(IntegrationReport { function_status, ..report });
     if let Some(lines) = log.lines() {
         let shown = match &reply.body {
             Body::Full(bytes) => bytes.as_ref(),
@@ -107,11 +102,41 @@ fn timed_out(after: Duration) -> Failure {
     Failure::Integration(IntegrationError::Timeout { after })
 }
 
+/// A streamed answer as far as its head. A function that fails before that has failed like any
+/// other; what was already sent of its head does not matter.
+async fn begun(invoked: Invoked) -> Result<Answer, ReplyError> {
+    let id: Arc<str> = invoked.request_id().unwrap_or_default().into();
+    let answer = Box::pin(lambda_reply::read_stream(invoked.body)).await;
+    answer.map_err(|err| match err {
+        ReplyError::Body(BodyError::Failed(said)) => failed(said.as_bytes(), &id),
+        err => err,
+    })
+}
+
+/// An answer that comes as a whole. A function that fails answers so, also where it would stream.
+async fn whole(
+    invoked: Invoked,
+    report: &IntegrationReport,
+    wants_binary: bool,
+    log: &mut ExecutionLog,
+) -> Result<Answer, ReplyError> {
+    let id: Arc<str> = invoked.request_id().unwrap_or_default().into();
+    let Invoked { headers, function_error, body, .. } = invoked;
+    let returned = body.collect().await?.to_bytes();
+    if let Some(lines) = log.lines() {
+        lines.answered(report.status, report.latency_ms, &headers, &returned);
+    }
+    match function_error {
+        Some(_) => Err(failed(&returned, &id)),
+        None => lambda_reply::read(&returned, wants_binary),
+    }
+}
+
 /// What Lambda answered in the function's place, for the log.
-fn failed(returned: &[u8]) -> ReplyError {
-    let text = String::from_utf8_lossy(returned);
+fn failed(returned: &[u8], id: &Arc<str>) -> ReplyError {
+    let text = error_message(returned).unwrap_or_else(|| String::from_utf8_lossy(returned).into());
     let shown: String = text.chars().take(ERROR_CHARS_MAX).collect();
-    ReplyError::Failed(shown.into())
+    ReplyError::Failed { message: shown.into(), request_id: Arc::clone(id) }
 }
 
 /// `path` of the event: without the stage, with the base path of a custom domain.
@@ -127,3 +152,7 @@ fn event_path<'c>(call: &'c Call, resolved: &Resolved) -> &'c str {
         false => resolved.path(call),
     }
 }
+
+#[cfg(test)]
+#[path = "lambda_proxy_tests.rs"]
+mod tests;

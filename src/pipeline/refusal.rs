@@ -62,6 +62,9 @@ pub enum Type {
     IntegrationTimeout,
     /// The backend cannot be reached or broke off.
     IntegrationFailure,
+    /// A function that Lambda does not run for this call: throttled, not permitted, or not asked by
+    /// POST. The table of types has 504 for it; what is recorded is 500.
+    IntegrationRefused,
     /// The backend answered something that is not HTTP or too large.
     BadIntegrationResponse,
     ApiConfigurationError,
@@ -195,6 +198,8 @@ impl Type {
                 "InternalServerErrorException", "Endpoint request timed out"),
             Type::IntegrationFailure => form!("INTEGRATION_FAILURE", GATEWAY_TIMEOUT, Spaced,
                 "InternalServerErrorException", "Network error communicating with endpoint"),
+            Type::IntegrationRefused => form!("INTEGRATION_FAILURE", INTERNAL_SERVER_ERROR, Spaced,
+                "InternalServerErrorException", "Internal server error"),
             Type::BadIntegrationResponse => form!("INTEGRATION_FAILURE", BAD_GATEWAY, Spaced,
                 "InternalServerErrorException", "Internal server error"),
             Type::ApiConfigurationError => form!("API_CONFIGURATION_ERROR", INTERNAL_SERVER_ERROR,
@@ -391,6 +396,7 @@ impl From<IntegrationError> for Refusal {
         let kind = match &err {
             IntegrationError::Timeout { .. } => Type::IntegrationTimeout,
             IntegrationError::Network(_) => Type::IntegrationFailure,
+            IntegrationError::NotPost => Type::IntegrationRefused,
             IntegrationError::ConnectionRefused(_)
             | IntegrationError::BadEndpoint(_)
             | IntegrationError::Configuration(_)
@@ -398,18 +404,26 @@ impl From<IntegrationError> for Refusal {
             IntegrationError::RequestBody(body) => request_body(body),
             IntegrationError::Lambda(err) => of_function(err),
         };
-        Refusal::because(kind, err)
+        let mut refusal = Refusal::because(kind, &err);
+        // The type's own text names the limit of requests, and Lambda's is another.
+        if let IntegrationError::Lambda(InvokeError::PayloadTooLarge { limit }) = err {
+            refusal.message =
+                Some(Arc::from(format!("HTTP content length exceeded {limit} bytes.")));
+        }
+        refusal
     }
 }
 
 impl From<ReplyError> for Refusal {
     fn from(err: ReplyError) -> Self {
         let kind = match &err {
-            ReplyError::Malformed | ReplyError::Failed(_) => Type::BadIntegrationResponse,
+            ReplyError::Malformed | ReplyError::Failed { .. } => Type::BadIntegrationResponse,
             ReplyError::NotBase64 | ReplyError::BadStream(_) => Type::ApiConfigurationError,
             ReplyError::Body(BodyError::TimedOut) => Type::IntegrationTimeout,
             ReplyError::Body(BodyError::Aborted(_)) => Type::IntegrationFailure,
-            ReplyError::Body(BodyError::TooLarge { .. }) => Type::BadIntegrationResponse,
+            ReplyError::Body(BodyError::TooLarge { .. } | BodyError::Failed(_)) => {
+                Type::BadIntegrationResponse
+            }
         };
         Refusal::because(kind, err)
     }
@@ -419,9 +433,8 @@ impl From<ReplyError> for Refusal {
 fn of_function(err: &InvokeError) -> Type {
     match err {
         InvokeError::NotFound(_) | InvokeError::Service { .. } => Type::BadIntegrationResponse,
-        InvokeError::NotPermitted(_) | InvokeError::Throttled(_) | InvokeError::Nowhere(_) => {
-            Type::ApiConfigurationError
-        }
+        InvokeError::NotPermitted(_) | InvokeError::Throttled(_) => Type::IntegrationRefused,
+        InvokeError::NoCredentials(_) | InvokeError::Nowhere(_) => Type::ApiConfigurationError,
         InvokeError::PayloadTooLarge { .. } => Type::RequestTooLarge,
         InvokeError::TimedOut => Type::IntegrationTimeout,
         InvokeError::Network(_) => Type::IntegrationFailure,
@@ -455,7 +468,7 @@ pub fn of_request_body(err: BodyError) -> Refusal {
 fn request_body(err: &BodyError) -> Type {
     match err {
         BodyError::TooLarge { .. } => Type::RequestTooLarge,
-        BodyError::Aborted(_) | BodyError::TimedOut => Type::BadRequest,
+        BodyError::Aborted(_) | BodyError::TimedOut | BodyError::Failed(_) => Type::BadRequest,
     }
 }
 

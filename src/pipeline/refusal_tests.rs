@@ -1,10 +1,14 @@
 //! Every type with its bytes: rest-data-plane 3.1, 3.2, 3.3, 8.3.
 
+use std::time::Duration;
+
 use super::*;
+use crate::mapping::gateway_responses::GatewayResponses;
+use crate::model::{quotas, rest_api};
 
 /// Type, AWS's name, status, error type, body.
 #[rustfmt::skip]
-const TABLE: [(Type, &str, u16, Option<&str>, &str); 26] = [
+const TABLE: [(Type, &str, u16, Option<&str>, &str); 27] = [
     (Type::RequestTooLarge, "REQUEST_TOO_LARGE", 413, None, "HTTP content length exceeded 10485760 bytes."),
     (Type::UriTooLong, "DEFAULT_4XX", 414, Some("RequestUriTooLongException"), r#"{"message":"Request URI too long"}"#),
     (Type::ResourceNotFound, "RESOURCE_NOT_FOUND", 404, Some("NotFoundException"), r#"{"message":"Not Found"}"#),
@@ -27,6 +31,7 @@ const TABLE: [(Type, &str, u16, Option<&str>, &str); 26] = [
     (Type::QuotaExceeded, "QUOTA_EXCEEDED", 429, Some("LimitExceededException"), r#"{"message":"Limit Exceeded"}"#),
     (Type::IntegrationTimeout, "INTEGRATION_TIMEOUT", 504, Some("InternalServerErrorException"), r#"{"message": "Endpoint request timed out"}"#),
     (Type::IntegrationFailure, "INTEGRATION_FAILURE", 504, Some("InternalServerErrorException"), r#"{"message": "Network error communicating with endpoint"}"#),
+    (Type::IntegrationRefused, "INTEGRATION_FAILURE", 500, Some("InternalServerErrorException"), r#"{"message": "Internal server error"}"#),
     (Type::BadIntegrationResponse, "INTEGRATION_FAILURE", 502, Some("InternalServerErrorException"), r#"{"message": "Internal server error"}"#),
     (Type::ApiConfigurationError, "API_CONFIGURATION_ERROR", 500, Some("InternalServerErrorException"), r#"{"message": "Internal server error"}"#),
     (Type::ServiceUnavailable, "DEFAULT_5XX", 503, Some("ServiceUnavailableException"), r#"{"message":"Service Unavailable"}"#),
@@ -106,4 +111,83 @@ fn a_message_of_its_own_is_written_in_the_types_style() {
         assert_eq!(text(&reply), expected);
         assert_eq!(reply.refusal.unwrap().message, "a \"b\"");
     }
+}
+
+/// rest-data-plane 3.4 with 3.5: each way in which an integration fails, its type and status, and
+/// what an entry of the author's for that type makes of the status.
+#[test]
+fn what_a_failing_integration_really_returns() {
+    let lambda = |err| Refusal::from(IntegrationError::Lambda(err));
+    let text = || Arc::from("why");
+    let failed = || ReplyError::Failed { message: text(), request_id: text() };
+    let rows: [(&str, Refusal, &str, u16); 17] = [
+        ("no POST", IntegrationError::NotPost.into(), "INTEGRATION_FAILURE", 500),
+        ("not permitted", lambda(InvokeError::NotPermitted(text())), "INTEGRATION_FAILURE", 500),
+        ("throttled", lambda(InvokeError::Throttled(text())), "INTEGRATION_FAILURE", 500),
+        ("no function", lambda(InvokeError::NotFound(text())), "INTEGRATION_FAILURE", 502),
+        (
+            "another error",
+            lambda(InvokeError::Service { status: 400, message: text() }),
+            "INTEGRATION_FAILURE",
+            502,
+        ),
+        ("no keys", lambda(InvokeError::NoCredentials(text())), "API_CONFIGURATION_ERROR", 500),
+        ("no Lambda", lambda(InvokeError::Network(text())), "INTEGRATION_FAILURE", 504),
+        ("function error", failed().into(), "INTEGRATION_FAILURE", 502),
+        ("malformed", ReplyError::Malformed.into(), "INTEGRATION_FAILURE", 502),
+        (
+            "failed before its head",
+            ReplyError::Body(BodyError::Failed(text())).into(),
+            "INTEGRATION_FAILURE",
+            502,
+        ),
+        ("no stream", ReplyError::BadStream("x").into(), "API_CONFIGURATION_ERROR", 500),
+        ("no base64", ReplyError::NotBase64.into(), "API_CONFIGURATION_ERROR", 500),
+        ("network", IntegrationError::Network(text()).into(), "INTEGRATION_FAILURE", 504),
+        (
+            "connection refused",
+            IntegrationError::ConnectionRefused(text()).into(),
+            "API_CONFIGURATION_ERROR",
+            500,
+        ),
+        ("no URL", IntegrationError::BadEndpoint(text()).into(), "API_CONFIGURATION_ERROR", 500),
+        (
+            "timeout",
+            IntegrationError::Timeout { after: Duration::ZERO }.into(),
+            "INTEGRATION_TIMEOUT",
+            504,
+        ),
+        (
+            "too long an answer",
+            IntegrationError::ResponseTooLarge { limit: 1 }.into(),
+            "API_CONFIGURATION_ERROR",
+            500,
+        ),
+    ];
+    for (what, refusal, kind, status) in rows {
+        let reply = refusal.into_reply();
+        assert_eq!(reply.status, status, "{what}");
+        assert_eq!(reply.refusal.as_ref().unwrap().response_type, kind, "{what}");
+        let error_type = reply.headers[&ERROR_TYPE].to_str().unwrap();
+        assert_eq!(error_type, "InternalServerErrorException", "{what}");
+        for (own, expected) in [(None, status), (Some(503), 503)] {
+            let entry = rest_api::GatewayResponse {
+                status_code: own,
+                ..rest_api::GatewayResponse::default()
+            };
+            let entries = [(kind.to_owned(), entry)].into_iter().collect();
+            let entries = GatewayResponses::compile(&entries).unwrap();
+            let own = entries.of(kind, reply.status).unwrap().status().unwrap_or(reply.status);
+            assert_eq!(own, expected, "{what}");
+        }
+    }
+}
+
+/// rest-data-plane 7.11: the limit that was exceeded is named, and Lambda's is no request's.
+#[test]
+fn a_payload_too_long_for_lambda_names_lambdas_limit() {
+    let err = InvokeError::PayloadTooLarge { limit: quotas::LAMBDA_PAYLOAD_BYTES_MAX };
+    let reply = Refusal::from(IntegrationError::Lambda(err)).into_reply();
+    assert_eq!(reply.status, 413);
+    assert_eq!(text(&reply), "HTTP content length exceeded 6291556 bytes.");
 }

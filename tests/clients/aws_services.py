@@ -209,10 +209,30 @@ def s3():
 
 def ssm():
     service("ssm").put_parameter(Name="colour", Value="red", Type="String")
-    api = Api({"/colour": {"get": integration(
-        "ssm:action/GetParameter", request='{"Name": "colour"}',
-        response="{\"colour\": \"$input.path('$.Parameter.Value')\"}")}})
+    service("ssm").put_parameter(Name="secret", Value="5", Type="SecureString")
+    name = {"integration.request.querystring.Name": "'colour'"}
+    value = "$.GetParameterResponse.GetParameterResult.Parameter.Value"
+    several = {"integration.request.querystring.Names.member.1": "'secret'",
+               "integration.request.querystring.Names.member.2": "'colour'",
+               "integration.request.querystring.WithDecryption": "'true'"}
+    get = "ssm:action/GetParameter"
+    api = Api({"/colour": {"get": integration(get, parameters=name, request='{"Name": "no effect"}',
+                                              response="{\"colour\": \"$input.path('%s')\"}" % value)},
+               "/raw": {"get": integration(get, "GET", parameters=name)},
+               "/several": {"get": integration("ssm:action/GetParameters", parameters=several)},
+               "/none": {"get": integration(get, parameters={
+                   "integration.request.querystring.Name": "'none'"})}})
     same(api.call("GET", "/colour"), (200, {"colour": "red"}), "GetParameter")
+    status, answer = api.call("GET", "/raw")
+    same((status, list(answer)), (200, ["GetParameterResponse"]), f"the whole answer: {answer}")
+    parts = answer["GetParameterResponse"]
+    same(parts["GetParameterResult"]["Parameter"]["Value"], "red", "the parameter")
+    same(list(parts["ResponseMetadata"]), ["RequestId"], "what is said of the request")
+    status, answer = api.call("GET", "/several")
+    found = answer["GetParametersResponse"]["GetParametersResult"]["Parameters"]
+    same((status, sorted(one["Value"] for one in found)), (200, ["5", "red"]), "GetParameters")
+    status, answer = api.call("GET", "/none")
+    same((status, answer["__type"].split("#")[-1]), (400, "ParameterNotFound"), "a parameter that is not there")
 
 
 def states():

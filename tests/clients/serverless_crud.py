@@ -22,11 +22,11 @@ TRUST = ssl.create_default_context()
 TRUST.check_hostname, TRUST.verify_mode = False, ssl.CERT_NONE
 
 
-def call(method, path, body=None):
+def call(method, path, body=None, media_type="application/json"):
     """Status and body, as JSON where there is one."""
-    data = None if body is None else json.dumps(body).encode()
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(f"https://127.0.0.1:{ARGS.public}/_api/itemscrud1/prod{path}", data=data,
-                                     method=method, headers={"Content-Type": "application/json"})
+                                     method=method, headers={"Content-Type": media_type})
     try:
         with urllib.request.urlopen(request, context=TRUST, timeout=30) as answer:
             status, text = answer.status, answer.read()
@@ -57,6 +57,11 @@ def walk(table):
     same(call("GET", path), (200, changed), "the item as it is now")
     same(call("PUT", "/items/none", {"name": "torch"}), gone, "a change of what is not there")
     same(call("POST", "/items", {"price": 1}), (400, {"message": "Invalid request body"}), "an item without a name")
+    # What does not call itself JSON is the function's to refuse.
+    for body in (b"no JSON", b"[1]", b'{"price": 1}', b"\xff", b""):
+        for method, to in (("POST", "/items"), ("PUT", path)):
+            same(call(method, to, body, "text/plain"), (400, {"message": "no item"}), f"{method} of {body!r}")
+    same(call("PUT", path, b'{"name": "torch"}', "text/plain"), (200, changed), "JSON by another name")
     same(call("DELETE", path), (204, None), "an item goes")
     same(call("GET", path), gone, "the item that is gone")
     same(call("GET", "/items"), (200, [desk]), "what is left")

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::admin::protocol::error::ErrorKind::{BadRequest, NotFound};
 use crate::admin::rest::harness::{Plane, patch, with};
+use crate::store::control::Kind;
 
 const TEMPLATE: &str = "{\"message\":$context.error.messageString}";
 
@@ -61,6 +62,40 @@ fn a_customised_default_shows_through_whole() {
     assert_eq!(plane.ok("GetGatewayResponse", unauthorized)["statusCode"], "401");
     plane.ok("DeleteGatewayResponse", default);
     assert_eq!(plane.ok("GetGatewayResponse", failure)["statusCode"], "504");
+}
+
+/// rest-data-plane 3.4: 504 is shown where the author gave no status, and is not the author's: a
+/// failure of the type with 500 or 502 keeps that.
+#[test]
+fn a_status_that_nobody_gave_is_shown_and_not_kept() {
+    let mut plane = Plane::new();
+    let place = place(&mut plane, "INTEGRATION_FAILURE");
+    let api = place["restApiId"].as_str().unwrap().to_owned();
+    let parameters = json!({"gatewayresponse.header.x": "'a'"});
+    let body = with(&place, json!({"responseParameters": parameters}));
+    let entry = json!([{"op": "add", "path": "/responseParameters/gatewayresponse.header.y",
+                        "value": "'b'"}]);
+    for (operation, input) in [
+        ("PutGatewayResponse", body),
+        ("UpdateGatewayResponse", with(&place, json!({"patchOperations": entry}))),
+    ] {
+        assert_eq!(plane.ok(operation, input)["statusCode"], "504", "{operation}");
+        let shown = plane.ok("GetGatewayResponse", place.clone());
+        assert_eq!(
+            (&shown["statusCode"], &shown["defaultResponse"]),
+            (&json!("504"), &json!(false))
+        );
+        let state = &plane.state;
+        let kept = state.get(Kind::GatewayResponse, &api, "INTEGRATION_FAILURE").unwrap();
+        assert!(!kept.body.contains_key("statusCode"), "{operation}: {kept:?}");
+    }
+    plane.ok(
+        "UpdateGatewayResponse",
+        with(&place, json!({"patchOperations": patch("replace", "/statusCode", "504")})),
+    );
+    let state = &plane.state;
+    let kept = state.get(Kind::GatewayResponse, &api, "INTEGRATION_FAILURE").unwrap();
+    assert_eq!(kept.body["statusCode"], "504");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 mod base;
 mod credentials;
 pub(crate) mod service;
+pub(crate) mod ssm_query;
 mod uri;
 
 #[cfg(test)]

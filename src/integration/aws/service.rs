@@ -1,10 +1,12 @@
 //! One request to one service: made of the integration's URI and the mapped values, signed.
 //!
-//! Three ways to say what is meant. A path is the service's own (REST: S3, SQS queues). An action of
-//! a JSON service goes into `X-Amz-Target`, of any other into the query, with the API's version.
+//! Four ways to say what is meant. A path is the service's own (REST: S3, SQS queues). An action of
+//! a JSON service goes into `X-Amz-Target`, of any other into the query, with the API's version. Of
+//! SSM both is true (`ssm_query`).
 //! AWS: API Gateway REST API Reference, "PutIntegration"; which services speak which protocol is in
 //! the `metadata` of botocore's service models.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use http_body_util::BodyExt;
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
-use super::{Api, Aws, AwsUri, Base, public};
+use super::{Api, Aws, AwsUri, Base, public, ssm_query};
 use crate::call::{Body, MappedParameters};
 use crate::integration::endpoint::Endpoint;
 use crate::integration::headers::{API_ID, TRACE_ID};
@@ -40,7 +42,8 @@ const JSON: [(&str, &str, &str); 10] = [
     ("cognito-idp", "AWSCognitoIdentityProviderService", "1.1"),
 ];
 /// Query services: version of the API.
-const QUERY: [(&str, &str); 11] = [
+const QUERY: [(&str, &str); 12] = [
+    (ssm_query::SERVICE, "2014-11-06"),
     ("sqs", "2012-11-05"),
     ("sns", "2010-03-31"),
     ("sts", "2011-06-15"),
@@ -100,6 +103,14 @@ impl Service {
         Ok(Self { uri, target, method, credentials, api_id, user_agent })
     }
 
+    /// The action, where its answer is to be wrapped.
+    pub(crate) fn wrapped_action(&self) -> Option<&str> {
+        match &self.uri.api {
+            Api::Action { name, .. } if self.uri.service == ssm_query::SERVICE => Some(name),
+            _ => None,
+        }
+    }
+
     /// Sends the call's request and waits for the head of the answer.
     pub(crate) async fn ask(
         &self,
@@ -114,10 +125,18 @@ impl Service {
             None => None,
         };
         let place = self.place(aws);
-        let method = self.method.as_ref().unwrap_or(request.method).clone();
-        let target = self.target(&place, &request.mapped, self.json_target(&request.mapped));
+        let mut method = self.method.as_ref().unwrap_or(request.method).clone();
+        let mut body = body;
+        let mut mapped = Cow::Borrowed(&request.mapped);
+        if self.wrapped_action().is_some() {
+            body = ssm_query::request(&request.mapped.query);
+            mapped = Cow::Owned(ssm_query::remaining(&request.mapped));
+            // The protocol that its servers speak knows no other.
+            method = Method::POST;
+        }
+        let target = self.target(&place, &mapped, self.json_target(&mapped));
         let target = target.map_err(|why| Failure::Error(IntegrationError::BadEndpoint(why)))?;
-        let mut headers = self.headers(request, !body.is_empty());
+        let mut headers = self.headers(&mapped, request, !body.is_empty());
         let host = HeaderValue::from_str(&place.authority)
             .map_err(|err| configuration(Arc::from(err.to_string())))?;
         headers.insert(HOST, host);
@@ -151,9 +170,11 @@ impl Service {
             authority = format!("{name}.{authority}");
         }
         let place = Place { base, authority, bucket: None, signing_name: String::new() };
-        let json = self.json_target(&request.mapped);
+        // The log shows what the author wrote: of SSM the query.
+        let json = self.json_target(&request.mapped).filter(|_| self.wrapped_action().is_none());
         let target = self.target(&place, &request.mapped, json).ok()?;
-        Some((format!("https://{}{target}", place.authority), self.headers(request, has_body)))
+        let headers = self.headers(&request.mapped, request, has_body);
+        Some((format!("https://{}{target}", place.authority), headers))
     }
 
     fn place(&self, aws: &Aws) -> Place {
@@ -246,8 +267,12 @@ impl Service {
         known.map(|(_, prefix, version)| (*prefix, *version))
     }
 
-    fn headers(&self, request: &IntegrationRequest<'_>, has_body: bool) -> HeaderMap {
-        let mapped = &request.mapped;
+    fn headers(
+        &self,
+        mapped: &MappedParameters,
+        request: &IntegrationRequest<'_>,
+        has_body: bool,
+    ) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(12 + mapped.headers.len());
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, self.user_agent.clone());

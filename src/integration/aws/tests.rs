@@ -125,6 +125,7 @@ impl Asked {
             peer: std::net::IpAddr::from([203, 0, 113, 9]),
             forwarded: Forwarded { proto: "https", port: 443 },
             trace_id: HeaderValue::from_static("Root=1-0-0"),
+            id: uuid::Uuid::nil(),
         };
         let body = Body::from(Bytes::from_static(self.body.as_bytes()));
         let deadline = Instant::now() + Duration::from_secs(29);
@@ -155,10 +156,11 @@ async fn what_a_service_is_asked() {
              x-amz-target: DynamoDB_20120810.PutItem|{}",
         ),
         (
-            "arn:aws:apigateway:us-east-1:ssm:action/GetParameter",
+            "arn:aws:apigateway:us-east-1:logs:action/DescribeLogGroups",
             mapped(&[form], &[]),
-            "POST /?Action=GetParameter HTTP/1.1|content-type: application/x-www-form-urlencoded|\
-             host: ssm.us-east-1.amazonaws.com|{}",
+            "POST /?Action=DescribeLogGroups HTTP/1.1|\
+             content-type: application/x-www-form-urlencoded|\
+             host: logs.us-east-1.amazonaws.com|{}",
         ),
         (
             "arn:aws:apigateway:us-east-1:sns:action/Publish",
@@ -187,7 +189,7 @@ async fn what_a_service_is_asked() {
     for (uri, mapped, expected) in cases {
         // In the clear, or the wire would be unreadable.
         let mut config = config();
-        for name in ["ssm", "sns", "sqs", "s3"] {
+        for name in ["logs", "sns", "sqs", "s3"] {
             if !uri.contains("dynamodb") && uri.contains(name) {
                 let region = uri.split(':').nth(3).unwrap();
                 let host = format!("{name}.{region}.amazonaws.com");
@@ -211,6 +213,70 @@ async fn what_a_service_is_asked() {
         assert!(all.contains("x-amzn-apigateway-api-id: abcdefghij\r\n"), "{all}");
         assert!(all.contains("accept: application/json\r\n"), "{all}");
         assert!(all.contains("user-agent: AmazonAPIGateway_abcdefghij\r\n"), "{all}");
+    }
+}
+
+/// rest-data-plane 7.10 (test_get_parameter_query_protocol): the query is the request, whatever a
+/// template makes; the answer is wrapped, an error is not.
+#[tokio::test(start_paused = true)]
+async fn ssm_is_asked_by_the_query_and_answers_wrapped() {
+    const FOUND: &str = "HTTP/1.1 200 OK\r\nx-amzn-requestid: r-1\r\n\
+        content-type: application/x-amz-json-1.1\r\ncontent-length: 27\r\n\r\n\
+        {\"Parameter\":{\"Value\":\"5\"}}";
+    const NONE: &str = "HTTP/1.1 400 B\r\ncontent-length: 23\r\n\r\n{\"__type\":\"NotFound\"}  ";
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let name = [("Name", "/a b"), ("WithDecryption", "true")];
+    let path = [
+        ("Path", "/"),
+        ("MaxResults", "5"),
+        ("Recursive", "no"),
+        ("Names.member.1", "true"),
+        ("Names.member.2", "5"),
+        ("ParameterFilters.member.1.Key", "Type"),
+        ("ParameterFilters.member.1.Values.member.1", "String"),
+        ("ParameterFilters.member.2.Key", "Tier"),
+        ("Action", "Other"),
+        ("Deep.Er", "1"),
+    ];
+    let wrapped = "{\"GetParameterResponse\":{\"GetParameterResult\":{\"Parameter\":\
+                   {\"Value\":\"5\"}},\"ResponseMetadata\":{\"RequestId\":\"r-1\"}}}";
+    type Headers<'c> = &'c [(&'static str, &'static str)];
+    let cases: [(Headers<'_>, &[(&str, &str)], &'static str, &str, u16, &str); 3] = [
+        (&[], &name, FOUND, r#"{"Name":"/a b","WithDecryption":true}"#, 200, wrapped),
+        (
+            &[form],
+            &path,
+            FOUND,
+            r#"{"Path":"/","MaxResults":5,"Recursive":"no","Names":["true","5"],"ParameterFilters":[{"Key":"Type","Values":["String"]},{"Key":"Tier"}],"Deep":{"Er":"1"}}"#,
+            200,
+            wrapped,
+        ),
+        (&[], &[], NONE, "{}", 400, "{\"__type\":\"NotFound\"}  "),
+    ];
+    for (headers, query, answer, body, status, expected) in cases {
+        let mut config = config();
+        config.services.insert("ssm".to_owned(), service("http://ssm.test:80"));
+        let (integrations, log) = before(config, Box::leak(Box::new([answer])));
+        let asked = Asked {
+            uri: "arn:aws:apigateway:us-east-1:ssm:action/GetParameter",
+            method: "GET",
+            credentials: Some(ROLE),
+            mapped: mapped(headers, query),
+            body: "the template's, which has no effect",
+        };
+        let reply = asked.answer(&integrations).await.unwrap();
+        assert_eq!(
+            sent(&log, &["content-type", "x-amz-target"]),
+            format!(
+                "POST / HTTP/1.1|content-type: application/x-amz-json-1.1|\
+                 x-amz-target: AmazonSSM.GetParameter|{body}"
+            )
+        );
+        assert_eq!(reply.status, status);
+        let length = reply.headers["content-length"].clone();
+        let body = reply.body.collect().await.unwrap().to_bytes();
+        assert_eq!(body, expected);
+        assert_eq!(length, body.len().to_string());
     }
 }
 
@@ -310,6 +376,7 @@ async fn invoked(answer: &'static str, method: &'static str) -> Result<String, I
     let (integrations, _) = before(config(), Box::leak(Box::new([answer])));
     let compiled = Asked { method, ..Asked::default() }.compiled(IntegrationKind::AwsProxy);
     let call = FunctionCall {
+        method: Method::GET,
         payload: Bytes::from_static(b"{}"),
         trace_id: HeaderValue::from_static("Root=1-0-0"),
         tag: Some(HeaderValue::from_static("id")),
@@ -325,11 +392,14 @@ async fn invoked(answer: &'static str, method: &'static str) -> Result<String, I
 #[tokio::test(start_paused = true)]
 async fn what_a_function_answers() {
     assert_eq!(invoked(OK, "POST").await.unwrap(), "200 - {}");
+    // The integration's own verb is the client's, and this client says GET.
+    let err = invoked(OK, "ANY").await.unwrap_err();
+    assert!(matches!(err, IntegrationError::NotPost), "{err}");
     let failed =
         "HTTP/1.1 200 OK\r\nx-amz-function-error: Unhandled\r\ncontent-length: 2\r\n\r\n{}";
     assert_eq!(invoked(failed, "POST").await.unwrap(), "200 Unhandled {}");
     let err = invoked(OK, "GET").await.unwrap_err();
-    assert!(matches!(err, IntegrationError::Configuration(_)), "{err}");
+    assert!(matches!(err, IntegrationError::NotPost), "{err}");
     type Fits = fn(&InvokeError) -> bool;
     let cases: [(&str, Fits); 5] = [
         (
@@ -358,6 +428,30 @@ async fn what_a_function_answers() {
             other => panic!("{answer}: {other:?}"),
         }
     }
+}
+
+/// rest-data-plane 7.10, 11.2: Invoke's headers are there for mappings, and its id for logs.
+#[tokio::test(start_paused = true)]
+async fn what_invoke_says_beside_the_answer_is_kept() {
+    const SAID: &str = "HTTP/1.1 200 OK\r\nx-amzn-requestid: r-1\r\nx-amz-log-result: bG9n\r\n\
+        x-amz-executed-version: 7\r\ncontent-length: 2\r\n\r\n{}";
+    let (integrations, log) = before(config(), &[SAID]);
+    let reply = Asked::default().answer(&integrations).await.unwrap();
+    let said = ["x-amzn-requestid", "x-amz-log-result", "x-amz-executed-version", "content-type"]
+        .map(|name| reply.headers[name].to_str().unwrap().to_owned());
+    assert_eq!(said, ["r-1", "bG9n", "7", "application/json"]);
+    let tag = "x-amzn-lambda-integration-tag: 00000000-0000-0000-0000-000000000000\r\n";
+    assert!(log.lines()[0].contains(tag), "{}", log.lines()[0]);
+    let compiled = Asked::default().compiled(IntegrationKind::AwsProxy);
+    let call = FunctionCall {
+        method: Method::POST,
+        payload: Bytes::from_static(b"{}"),
+        trace_id: HeaderValue::from_static("Root=1-0-0"),
+        tag: None,
+    };
+    let deadline = Instant::now() + Duration::from_secs(29);
+    let (_, report) = integrations.invoke(call, &compiled, deadline).await.unwrap();
+    assert_eq!(report.request_id.as_deref(), Some("r-1"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,7 +32,8 @@ const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// Ties an invocation to the call (recorded: the log of a test invocation).
-const INTEGRATION_TAG: HeaderName = HeaderName::from_static("x-amzn-lambda-integration-tag");
+pub(crate) const INTEGRATION_TAG: HeaderName =
+    HeaderName::from_static("x-amzn-lambda-integration-tag");
 const EVENT_STREAM: &[u8] = b"application/vnd.amazon.eventstream";
 /// An error of the service's has a few hundred bytes.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -126,7 +127,7 @@ impl InvokeApi {
         let Some(role) = sender.credentials else { return Ok(self.keys.clone()) };
         match aws.keyring.keys(role, deadline).await {
             Ok(keys) => Ok(Some(keys)),
-            Err(why) => Err(InvokeError::NotPermitted(why)),
+            Err(why) => Err(InvokeError::NoCredentials(why)),
         }
     }
 }
@@ -219,7 +220,7 @@ fn invoked(response: Response<ResponseBody>, kind: InvocationKind, deadline: Ins
             Body::stream(LimitedBody::new(stream, limit, deadline))
         }
     };
-    Invoked { status: head.status.as_u16(), function_error, body }
+    Invoked { status: head.status.as_u16(), headers: head.headers, function_error, body }
 }
 
 /// An error of the service's, by status and name.

@@ -48,7 +48,7 @@ impl Unframed {
                 Event::Complete => {
                     self.ended = true;
                     return match failure(&message.payload) {
-                        Some(failure) => Err(BodyError::aborted(failure)),
+                        Some(failure) => Err(BodyError::Failed(failure.into())),
                         None => Ok(None),
                     };
                 }

@@ -12,10 +12,12 @@ pub mod local;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use crate::call::Body;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// One invocation of one function.
 #[derive(Clone, Debug)]
@@ -49,10 +51,19 @@ pub enum InvocationKind {
 pub struct Invoked {
     /// 200; 202 for `Event`, 204 for `DryRun`.
     pub status: u16,
+    /// The service's headers, which mappings may read and logs show.
+    pub headers: HeaderMap,
     /// `X-Amz-Function-Error`: `Handled` or `Unhandled`.
     pub function_error: Option<Arc<str>>,
     /// The function's answer; of a stream the bytes it wrote, without the frames of the service.
     pub body: Body,
+}
+
+impl Invoked {
+    /// The service's id of the invocation.
+    pub fn request_id(&self) -> Option<&str> {
+        self.headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok())
+    }
 }
 
 /// Why there is no answer of a function's.
@@ -63,6 +74,9 @@ pub enum InvokeError {
     /// Lambda's 403: the gateway may not invoke the function.
     #[error("the function may not be invoked: {0}")]
     NotPermitted(Arc<str>),
+    /// No keys for the role that the integration names.
+    #[error("no credentials for the function: {0}")]
+    NoCredentials(Arc<str>),
     /// Lambda's 429, or a local function's concurrency is used up.
     #[error("the function is throttled: {0}")]
     Throttled(Arc<str>),

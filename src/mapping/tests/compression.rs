@@ -153,3 +153,26 @@ proptest! {
         drop(runtime.block_on(decoded(name, Body::from(Bytes::from(bytes)), 1 << 16)));
     }
 }
+
+/// RFC 1952 section 2.2; what follows a coded body and is none belongs to nobody.
+#[tokio::test]
+async fn a_row_of_gzip_members_is_one_body() {
+    let first = collect(compress(Body::from(Bytes::from("one ")), Coding::Gzip)).await;
+    let second = collect(compress(Body::from(Bytes::from("two")), Coding::Gzip)).await;
+    let row = [&first[..], &second].concat();
+    for body in [
+        Body::from(Bytes::from(row.clone())),
+        chunked(row.chunks(1).map(Bytes::copy_from_slice).collect()),
+    ] {
+        assert_eq!(decoded("gzip", body, 100).await.unwrap(), "one two");
+    }
+    let refused = decoded("gzip", Body::from(Bytes::from(row)), 5).await;
+    assert!(matches!(refused, Err(DecodeError::TooLarge { limit: 5 })), "{refused:?}");
+    for coding in [Coding::Gzip, Coding::Deflate] {
+        let name = if coding == Coding::Gzip { "gzip" } else { "deflate" };
+        let coded = collect(compress(Body::from(Bytes::from("one")), coding)).await;
+        let more = Bytes::from([&coded[..], b"more"].concat());
+        let refused = decoded(name, Body::from(more), 100).await;
+        assert!(matches!(refused, Err(DecodeError::Undecodable)), "{name}: {refused:?}");
+    }
+}

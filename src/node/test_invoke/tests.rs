@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::admin::rest::client_certificates::PRIVATE_KEY;
-use crate::integration::Config;
 use crate::integration::link::{BalancerConfig, Balancers, ListenerConfig, OutlierConfig};
+use crate::integration::{Config, aws};
 use crate::net::client::fake::{Fake, Log as Requests};
 use crate::net::client::{self, HttpClient};
 use crate::net::tasks::Tasks;
@@ -523,4 +523,101 @@ async fn the_certificate_that_the_caller_names_is_shown() {
     let unknown = run("other1").await.unwrap_err();
     assert_eq!(unknown.message, "Invalid Client Certificate identifier specified");
     assert_eq!(requests.lines().len(), 1);
+}
+
+const FUNCTION: &str = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/\
+                        arn:aws:lambda:us-east-1:000000000000:function:f/invocations";
+
+/// One method before a Lambda that answers so.
+async fn function(kind: &str, method: &str, answer: &'static str) -> (control::Body, Requests) {
+    let (integrations, requests) = backend(answer);
+    let endpoint = Some("http://lambda.test:9001".to_owned());
+    let lambda = aws::LambdaConfig { endpoint, ..aws::LambdaConfig::default() };
+    let config = aws::Config { lambda, ..aws::Config::default() };
+    let integrations = integrations.with_aws(config, Clock::manual(NOW_MS)).unwrap();
+    let method = json!({
+        "authorizationType": "NONE",
+        "methodResponses": {"200": {"statusCode": "200"}},
+        "methodIntegration": {
+            "type": kind, "uri": FUNCTION, "httpMethod": method, "timeoutInMillis": 1000,
+            "integrationResponses": {"200": {
+                "statusCode": "200",
+                "responseParameters": {
+                    "method.response.header.X-Log": "integration.response.header.X-Amz-Log-Result",
+                    "method.response.header.X-Id": "integration.response.header.x-amzn-RequestId",
+                },
+            }},
+        },
+    });
+    let request = json!({"headers": {"x-OWN": "1", "X-A": "2"}});
+    (run(&invoke("/", method, request), &integrations).await, requests)
+}
+
+/// rest-data-plane 7.13: the log shows what Invoke was told and said; names keep their spelling.
+#[tokio::test(start_paused = true)]
+async fn the_log_shows_what_lambda_is_told_and_says() {
+    const SAID: &str = "HTTP/1.1 200 OK\r\nx-amzn-requestid: r-1\r\nx-amz-log-result: bG9n\r\n\
+        content-length: 29\r\n\r\n{\"headers\":{\"Server\":\"mine\"}}";
+    for kind in ["AWS_PROXY", "AWS"] {
+        let (answer, requests) = function(kind, "POST", SAID).await;
+        assert_eq!(answer["status"], 200, "{}", answer["log"]);
+        let lines = lines(&answer);
+        let line = |begin: &str| lines.iter().find(|line| line.starts_with(begin)).unwrap();
+        let id = answer["log"].as_str().unwrap().lines().next().unwrap();
+        let id = id.rsplit(' ').next().unwrap();
+        let tag = format!("x-amzn-lambda-integration-tag: {id}\r\n");
+        assert!(requests.lines()[0].contains(&tag), "{}", requests.lines()[0]);
+        assert_eq!(line("Method request headers"), "Method request headers: {x-OWN=1, X-A=2}");
+        let asked = line("Endpoint request headers");
+        assert!(asked.contains("x-amzn-lambda-integration-tag=ID"), "{asked}");
+        let said = line("Endpoint response headers");
+        assert!(said.contains("x-amzn-RequestId=r-1, X-Amz-Log-Result=bG9n"), "{said}");
+        match kind {
+            "AWS" => {
+                assert_eq!(answer["headers"]["X-Log"], "bG9n");
+                assert_eq!(answer["headers"]["X-Id"], "r-1");
+            }
+            _ => {
+                assert_eq!(answer["headers"]["x-amzn-Remapped-Server"], "mine");
+                let event = requests.lines().pop().unwrap();
+                assert!(event.contains("\"x-OWN\":\"1\""), "{event}");
+            }
+        }
+    }
+}
+
+/// rest-data-plane 3.4, 7.13, and how a function error is told.
+#[tokio::test(start_paused = true)]
+async fn a_function_that_fails_is_told_in_lambdas_words() {
+    const FAILED: &str = "HTTP/1.1 200 OK\r\nx-amzn-requestid: r-1\r\n\
+        x-amz-function-error: Unhandled\r\ncontent-length: 23\r\n\r\n{\"errorMessage\":\"boom\"}";
+    const TEXT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ntext";
+    for (method, answer, line, status) in [
+        (
+            "POST",
+            FAILED,
+            "Lambda execution failed with status 200 due to customer function error: boom. Lambda \
+             request id: r-1",
+            502,
+        ),
+        (
+            "POST",
+            TEXT,
+            "Execution failed due to configuration error: Malformed Lambda proxy response",
+            502,
+        ),
+        (
+            "GET",
+            TEXT,
+            "Execution failed due to configuration error: a function is invoked by POST, and the \
+             integration's HTTP method is another",
+            500,
+        ),
+    ] {
+        let (answer, _) = function("AWS_PROXY", method, answer).await;
+        assert_eq!(answer["status"].as_u64(), Some(status));
+        assert_eq!(answer["body"], "{\"message\": \"Internal server error\"}");
+        let lines = lines(&answer);
+        assert_eq!(lines[lines.len() - 2], line);
+    }
 }

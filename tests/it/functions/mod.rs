@@ -163,6 +163,9 @@ impl Lambda {
     ) -> Result<(Option<String>, Bytes), InvokeError> {
         let invoked = self.invoke(function, event, InvocationKind::RequestResponse).await?;
         assert_eq!(invoked.status, 200);
+        // Lambda API Reference, "Invoke": what mappings may read.
+        assert_eq!(invoked.headers["x-amz-executed-version"], "$LATEST");
+        assert_eq!(invoked.request_id().map(str::len), Some(36));
         let error = invoked.function_error.map(|error| error.to_string());
         Ok((error, invoked.body.collect().await.unwrap().to_bytes()))
     }

@@ -3,6 +3,7 @@
 It speaks DynamoDB's protocol over plain HTTP, so that it needs no package, and signs nothing: stand-ins for
 DynamoDB do not check. For AWS's own put boto3 in this folder and in the place of `dynamodb`.
 """
+import base64
 import json
 import os
 import urllib.error
@@ -15,6 +16,10 @@ UNSIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_r
 
 class NotThere(Exception):
     pass
+
+
+class NoItem(Exception):
+    """Bodies that call themselves JSON are looked at by the gateway; all others come as they are."""
 
 
 def dynamodb(action, **request):
@@ -41,7 +46,23 @@ def read(row):
     return dict(json.loads(row["item"]["S"]), id=row["id"]["S"])
 
 
+def sent(event):
+    """The body, where there is one."""
+    body = event["body"]
+    if body is None:
+        return None
+    try:
+        item = json.loads(base64.b64decode(body) if event["isBase64Encoded"] else body)
+    except ValueError as error:
+        raise NoItem from error
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        raise NoItem
+    return item
+
+
 def keep(name, item, **conditions):
+    if item is None:
+        raise NoItem
     dynamodb("PutItem", Item={"id": {"S": name}, "item": {"S": json.dumps(item)}}, **conditions)
     return dict(item, id=name)
 
@@ -84,6 +105,9 @@ def handler(event, _context):
     route = ROUTES[event["httpMethod"], event["resource"]]
     name = (event["pathParameters"] or {}).get("id")
     try:
-        return route(name, json.loads(event["body"] or "null"))
+        item = sent(event) if event["httpMethod"] in ("POST", "PUT") else None
+        return route(name, item)
+    except NoItem:
+        return answer(400, {"message": "no item"})
     except NotThere:
         return answer(404, {"message": "no such item"})

@@ -389,19 +389,19 @@ impl<'a> Reader<'a> {
         let all = self.claim(&self.root, "x-amazon-apigateway-gateway-responses");
         let mut responses = Vec::new();
         for (kind, at) in all.map(|all| all.entries()).unwrap_or_default() {
-            let Some((_, status)) = TYPES.iter().find(|(known, _)| *known == kind) else {
+            if !TYPES.iter().any(|(known, _)| *known == kind) {
                 let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
                 let hint = nearest(kind, &known);
                 at.problem(format!("`{kind}` is no type of gateway response"), hint);
                 continue;
-            };
+            }
             self.warn_unknown(&at, &["statusCode", "responseParameters", "responseTemplates"]);
             let place = format!("gatewayResponses {kind}");
             self.place(&place, &at);
             let mut body = Map::new();
             body.insert("responseType".to_owned(), Json::from(kind));
-            let own = at.get("statusCode").and_then(|at| self.status_code(&at));
-            if let Some(status) = own.or_else(|| status.map(ToOwned::to_owned)) {
+            // Without one each failure of the type keeps its own; whoever reads it is shown one.
+            if let Some(status) = at.get("statusCode").and_then(|at| self.status_code(&at)) {
                 body.insert("statusCode".to_owned(), Json::from(status));
             }
             let parameters = at.get("responseParameters").map(|at| self.texts(&at, &place));

@@ -574,6 +574,17 @@ fn aws_variables_are_filled_in_anywhere() {
     assert_eq!(import(&text).definition["restApi"]["name"], "000000000000 us-east-1 aws ${AWS::X}");
 }
 
+/// rest-data-plane 3.4: failures of one type have several statuses, so one that nobody gave is none.
+#[test]
+fn a_gateway_response_without_a_status_keeps_that_of_each_failure() {
+    let responses = json!({ "INTEGRATION_FAILURE": {}, "THROTTLED": { "statusCode": 420 } });
+    let more = json!({ "x-amazon-apigateway-gateway-responses": responses });
+    let definition = import(&with_paths(json!({}), more)).definition;
+    let responses = &definition["gatewayResponses"];
+    let status = |at: usize| responses[at].get("statusCode").and_then(Value::as_str);
+    assert_eq!((status(0), status(1)), (None, Some("420")));
+}
+
 #[test]
 fn settings_of_the_api_are_judged() {
     for (key, value, says) in [

@@ -35,6 +35,17 @@ pub(super) enum CodeError {
     Unpack { path: PathBuf, source: UnpackError },
 }
 
+impl CodeError {
+    /// Whether the package itself is at fault, so that only another one can be used. A disk that is
+    /// full or a folder that is missing may be another tomorrow.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            CodeError::Io { .. } | CodeError::Unpack { source: UnpackError::Io(_), .. } => false,
+            CodeError::Unpack { .. } => true,
+        }
+    }
+}
+
 /// A state of a file or folder; equal where nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);

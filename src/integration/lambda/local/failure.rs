@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
+use super::answered;
 use crate::call::Body;
 use crate::integration::lambda::Invoked;
 
@@ -92,7 +93,7 @@ impl Failure {
 
 /// An answer that says that the function failed.
 pub(super) fn function_error(body: Bytes) -> Invoked {
-    Invoked { status: 200, function_error: Some("Unhandled".into()), body: Body::from(body) }
+    answered(200, Some("Unhandled".into()), Body::from(body))
 }
 
 fn seconds(time: Duration) -> String {

@@ -80,6 +80,9 @@ struct Looks {
     at: Option<Instant>,
     is_looking: bool,
     print: Option<Fingerprint>,
+    /// Why the package of that state cannot be used: it is not tried again, for that may cost
+    /// seconds, until it is another.
+    failure: Option<InvokeError>,
 }
 
 /// What one invocation brings.
@@ -254,9 +257,14 @@ impl Function {
             return self.without_code(refused("the package cannot be read".to_owned()));
         };
         match found {
-            Ok(None) => {}
+            Ok(None) => {
+                let failure = looks.failure.clone();
+                drop(looks);
+                return failure.map_or(Ok(()), |failure| self.without_code(failure));
+            }
             Ok(Some(root)) => {
                 looks.print = print;
+                looks.failure = None;
                 drop(looks);
                 let generation = self.pool.renew(root);
                 if generation > 1 {
@@ -270,8 +278,13 @@ impl Function {
                 tracing::warn!(function = %self.name, %error, "The changed code cannot be used; the old one runs on.");
             }
             Err(error) => {
+                let failure = refused(error.to_string());
+                if error.is_lasting() {
+                    looks.print = print;
+                    looks.failure = Some(failure.clone());
+                }
                 drop(looks);
-                return self.without_code(refused(error.to_string()));
+                return self.without_code(failure);
             }
         }
         Ok(())

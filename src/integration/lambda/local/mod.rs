@@ -42,7 +42,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header};
 use serde::de::IgnoredAny;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -148,12 +148,15 @@ impl LocalFunctions {
             client_context: invocation.client_context.as_ref().map(context).transpose()?,
             deadline: invocation.deadline,
         };
-        let empty = |status| Invoked { status, function_error: None, body: Body::Empty };
-        match invocation.kind {
-            InvocationKind::DryRun => Ok(empty(204)),
-            InvocationKind::Event => function.accept(order).map(|()| empty(202)),
-            InvocationKind::RequestResponse | InvocationKind::Stream => function.run(order).await,
-        }
+        let empty = |status| answered(status, None, Body::Empty);
+        let id = Arc::clone(&order.id);
+        let mut invoked = match invocation.kind {
+            InvocationKind::DryRun => empty(204),
+            InvocationKind::Event => function.accept(order).map(|()| empty(202))?,
+            InvocationKind::RequestResponse | InvocationKind::Stream => function.run(order).await?,
+        };
+        invoked.headers = headers(&id, invocation.kind, invoked.function_error.as_deref());
+        Ok(invoked)
     }
 
     /// Ends all processes, also those at work, and waits until they are gone.
@@ -199,6 +202,28 @@ fn check(function: &FunctionConfig) -> Result<(), LocalError> {
         Ok(_) => Ok(()),
         Err(cause) => Err(LocalError::Missing { function: name, path: path.clone(), cause }),
     }
+}
+
+/// The headers with which Lambda's own API would answer. `X-Amz-Log-Result` is not among them: what
+/// a function prints comes through pipes, and some of it after its answer.
+fn headers(id: &str, kind: InvocationKind, error: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(4);
+    let text = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+    headers.insert("x-amzn-requestid", text(id));
+    if !matches!(kind, InvocationKind::RequestResponse | InvocationKind::Stream) {
+        return headers;
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
+    if let Some(error) = error {
+        headers.insert("x-amz-function-error", text(error));
+    }
+    headers
+}
+
+/// An answer, to which the headers are added last.
+fn answered(status: u16, function_error: Option<Arc<str>>, body: Body) -> Invoked {
+    Invoked { status, headers: HeaderMap::new(), function_error, body }
 }
 
 /// The payload a function gets: JSON, and an empty object when there is none.

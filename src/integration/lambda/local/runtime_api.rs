@@ -31,9 +31,8 @@ use tokio_util::task::TaskTracker;
 use super::desk::{Answering, Desk, DeskError};
 use super::failure::{Failure, function_error};
 use super::pool::{Job, Offer};
-use super::stream;
+use super::{answered, stream};
 use crate::call::Body;
-use crate::integration::lambda::Invoked;
 
 /// Connections of one process; its client needs one or two.
 const CONNECTIONS_MAX: usize = 32;
@@ -185,7 +184,7 @@ async fn response(answering: Answering, headers: &HeaderMap, body: Incoming) -> 
     }
     match collect(headers, body).await {
         Ok(Collected { body, error: None }) => {
-            answering.finish(Invoked { status: 200, function_error: None, body: Body::from(body) });
+            answering.finish(answered(200, None, Body::from(body)));
             accepted()
         }
         // A stream that broke, to a caller who takes it whole.

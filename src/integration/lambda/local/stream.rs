@@ -20,9 +20,9 @@ use hyper::body::Incoming;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::answered;
 use super::desk::Answering;
 use crate::call::{Body, BodyError};
-use crate::integration::lambda::Invoked;
 
 /// One streamed answer ("Lambda quotas": 200 MB).
 pub(super) const STREAM_BYTES_MAX: u64 = 200 << 20;
@@ -45,12 +45,12 @@ enum Piece {
 pub(super) async fn pass_on(answering: Answering, mut body: Incoming) -> Result<(), TooLong> {
     let (pieces, received) = mpsc::channel(PIECES);
     let streamed = Body::stream(Streamed { pieces: received, is_over: false });
-    answering.finish(Invoked { status: 200, function_error: None, body: streamed });
+    answering.finish(answered(200, None, streamed));
     let mut total: u64 = 0;
     let mut end = Piece::End;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
-            end = Piece::Broken(BodyError::aborted("the function's answer broke off"));
+            end = Piece::Broken(BodyError::Failed("the function's answer broke off".into()));
             break;
         };
         match frame.into_data() {
@@ -68,7 +68,7 @@ pub(super) async fn pass_on(answering: Answering, mut body: Incoming) -> Result<
                 let error = frame.into_trailers().ok().and_then(|trailers| error(&trailers));
                 if let Some(error) = error {
                     let text = String::from_utf8_lossy(&error).into_owned();
-                    end = Piece::Broken(BodyError::aborted(format!("the function failed: {text}")));
+                    end = Piece::Broken(BodyError::Failed(text.into()));
                 }
             }
         }
@@ -112,7 +112,7 @@ impl http_body::Body for Streamed {
         self.is_over = true;
         Poll::Ready(match piece {
             Some(Piece::Broken(error)) => Some(Err(error)),
-            None => Some(Err(BodyError::aborted("the function ended in the middle"))),
+            None => Some(Err(BodyError::Failed("the function ended in the middle".into()))),
             Some(Piece::End | Piece::Data(_)) => None,
         })
     }

@@ -3,14 +3,20 @@
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::runtime::Handle;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use crate::integration::lambda::local::code;
-use crate::integration::lambda::local::config::Package;
 use crate::integration::lambda::local::unpack::{UnpackError, unpack};
+use crate::integration::lambda::local::{
+    Config, FunctionConfig, LocalFunctions, Package, Runtime, Runtimes,
+};
+use crate::net::clock::Clock;
+use crate::net::tasks::Tasks;
 
 fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
@@ -144,4 +150,37 @@ fn a_zip_file_is_unpacked_once_and_removed_when_nobody_has_it() {
         entries.filter(|entry| entry.path().extension().is_some()).count()
     };
     assert_eq!(halves(&store), 0);
+}
+
+/// Unpacking may cost seconds, and it fails alike until the file is another.
+#[tokio::test]
+async fn a_package_that_cannot_be_used_is_not_tried_again_until_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.zip");
+    let good = zipped(&[("bootstrap", b"#!/bin/sh")]);
+    fs::write(&file, vec![b'x'; good.len()]).unwrap();
+    let runtime = Runtime::parse("provided").unwrap();
+    let one = FunctionConfig::new("f", runtime, None, Package::Zip(file.clone()));
+    let config = Config {
+        functions: vec![one],
+        aws_region: "eu-central-1".to_owned(),
+        account_id: "123456789012".to_owned(),
+        folder: folder.path().join("data"),
+        runtimes: Runtimes::default(),
+        event_retry_waits: [Duration::ZERO; 2],
+    };
+    let tasks = Tasks::new(Handle::current());
+    let functions = LocalFunctions::new(config, &tasks, &Clock::system()).unwrap();
+    let function = &functions.functions["f"];
+    let first = function.look().await.unwrap_err().to_string();
+    assert!(first.contains("no zip file"), "{first}");
+    // Another package in a file that looks as before: only who reads it would know.
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    fs::write(&file, &good).unwrap();
+    let opened = fs::File::options().write(true).open(&file).unwrap();
+    opened.set_modified(modified).unwrap();
+    assert_eq!(function.look().await.unwrap_err().to_string(), first);
+    opened.set_modified(modified + Duration::from_secs(1)).unwrap();
+    function.look().await.unwrap();
+    assert!(function.pool.has_code());
 }
