@@ -205,11 +205,39 @@ fn a_mock_names_its_status() {
         (r#"{"statusCode": 200, "x": {"statusCode": 1, 'y': [1, "}"]}}"#, Some(200)),
         (r#"{"x": {"statusCode": 201}, "statusCode": 202}"#, Some(202)),
         (r#"{"a": "\"statusCode\": 1", "statusCode": 203}"#, Some(203)),
+        // Names run to the colon, values to the comma or brace.
+        ("{statusCode: 200,super{ f}oo: [ba r]}", Some(200)),
+        ("{statusCode: 200, foo}: [ba r]}", Some(200)),
+        ("{statusCode: 200, foo'}: [ba r]}", Some(200)),
+        ("{statusCode: 200, }foo: [ba r]}", Some(200)),
+        ("{statusCode: 200, }foo: ''}", Some(200)),
+        (r#"{"statusCode": 200, "a": }"#, Some(200)),
+        ("{statusCode: 200, foo: a:b}", Some(200)),
+        ("{statusCode: 200, foo: it's}", Some(200)),
+        ("{statusCode: 200, foo: b{ar}", Some(200)),
+        ("{statusCode: 200, foo}: [ba}r]}", Some(200)),
+        ("{foo: it's b{ar, a: [x y, {b: c}], statusCode : 201 }", Some(201)),
+        ("{a: 'b, statusCode: 500', statusCode: 202}", Some(202)),
+        ("{a: {statusCode: 500}, statusCode: 203, statusCode: 204}", Some(204)),
+        ("{\nstatusCode: 200,\n a: b\n}\n", Some(200)),
+        ("{statusCode: 200, {foo: [ba r]}", None),
+        (r#"{"statusCode": 200 "a":1}"#, None),
+        ("{statusCode: 200 foo: bar}", None),
+        (r#"{"statusCode": 200, 'a':"b" 'c':1}"#, None),
+        ("{statusCode: 200, a: {b: 1} c: 1}", None),
+        ("{statusCode: 200, a: [b}", None),
+        ("{statusCode: 200, a: 'b}", None),
+        ("{statusCode: 200, a}", None),
+        ("{{statusCode: 200}}", None),
+        ("{statusCode 200}", None),
+        (r#"{"statusCode ": 200}"#, None),
+        ("{statusCode: null}", None),
         (r#"{"statusCode": "200"}"#, None),
         (r#"{"statusCode": 2.5}"#, None),
         (r#"{"code": 200}"#, None),
         (r#"{"statusCode": 200"#, None),
-        (r#"{"statusCode": 200} x"#, None),
+        // What stands behind the object is not looked at.
+        (r#"{"statusCode": 200} x"#, Some(200)),
         (r#"[{"statusCode": 200}]"#, None),
         ("statusCode: 200", None),
         ("{", None),
@@ -223,8 +251,10 @@ fn a_mock_names_its_status() {
         let status = mock::status(text).ok().map(|status| status.as_u16());
         assert_eq!(status, named, "{text}");
     }
-    let deep = "[".repeat(100_000);
-    assert_eq!(mock::status(&format!("{{a: {deep}")), Err(MappingError::NoMockStatus));
+    for deep in ["[", "{a:"] {
+        let deep = format!("{{a: {}", deep.repeat(100_000));
+        assert_eq!(mock::status(&deep), Err(MappingError::NoMockStatus));
+    }
 }
 
 proptest! {
@@ -232,6 +262,11 @@ proptest! {
     fn a_mock_s_reader_never_panics(text in "[{}\\[\\]\"':,\\\\a0 é]{0,40}") {
         let _status = mock::status(&text);
         let _status = mock::status(&format!("{{{text}"));
+        // Whatever stands behind the status, it is that or none; both readings come to an end.
+        let status = mock::status(&format!("{{statusCode: 200, x{text}"));
+        prop_assert!(status.is_err() || status.is_ok_and(|status| status.as_u16() == 200));
+        let long = format!("{{statusCode: 200, x{}", text.repeat(500));
+        let _status = mock::status(&long);
     }
 
     /// Whatever JSON says the lenient reader says, too.
