@@ -142,7 +142,7 @@ async fn constant_templates_make_the_bodies() {
     };
     let answer = run(json!({"Accept": "text/plain"})).await;
     assert_eq!((answer["status"].as_u64(), answer["body"].as_str()), (Some(200), Some("told")));
-    assert_eq!(answer["headers"]["Content-Type"], "text/plain");
+    assert_eq!(answer["headers"]["Content-Type"], "application/json");
     let lines = lines(&answer);
     for line in [
         "Endpoint request body after transformations: asked",
