@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::admin::protocol::error::{ApiError, ErrorKind};
 use crate::admin::protocol::operation::{Site, TestInvokeAuthorizer, TestInvokeMethod};
-use crate::call::{Body, Call, Connection, Door, ExtendedId, Reply};
+use crate::call::{Body, Call, Connection, Door, ExtendedId, Reply, Spelling};
 use crate::deployment::compile::only_route;
 use crate::deployment::definition::{self, Limits, Unserved};
 use crate::deployment::snapshot::Resolved;
@@ -181,7 +181,9 @@ fn call(
     let verb = if invoke.http_method == "ANY" { "GET" } else { &invoke.http_method };
     let (mut head, ()) = http::Request::new(()).into_parts();
     head.method = Method::from_bytes(verb.as_bytes()).unwrap_or(Method::GET);
-    head.headers = headers(request)?;
+    let (headers, spelling) = headers(request)?;
+    head.headers = headers;
+    head.extensions.insert(spelling);
     let parameters = path_parameters(&resource.path, uri.path());
     head.uri = uri;
     let connection = Connection {
@@ -202,8 +204,9 @@ fn call(
     Ok((call, Bytes::copy_from_slice(text("body").unwrap_or_default().as_bytes()), parameters))
 }
 
-/// `headers` and `multiValueHeaders`; of a name in both, the latter's values count.
-fn headers(request: &control::Body) -> Result<HeaderMap, ApiError> {
+/// `headers` and `multiValueHeaders`, and how their names are written; of a name in both, the
+/// latter's values count.
+fn headers(request: &control::Body) -> Result<(HeaderMap, Spelling), ApiError> {
     let mut sent: IndexMap<String, Vec<String>> = IndexMap::new();
     for (name, value) in texts(request, "headers") {
         sent.insert(name, vec![value]);
@@ -221,7 +224,8 @@ fn headers(request: &control::Body) -> Result<HeaderMap, ApiError> {
             headers.append(&key, HeaderValue::from_str(value).map_err(|_| invalid())?);
         }
     }
-    Ok(headers)
+    let names: Vec<&str> = sent.keys().map(String::as_str).collect();
+    Ok((headers, Spelling::new(Bytes::from(names.join("\n")))))
 }
 
 /// The text members of a map of the request.

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::super::content::BinaryTypes;
-use super::super::context::CallContext;
+use super::super::context::{CallContext, CallerFacts, ClientCert};
 use super::super::request::{MappedRequest, RequestSide};
 use super::super::template::{Parameters, Place};
 use super::super::{MappingError, Side, mock};
@@ -111,7 +111,10 @@ fn a_template_sees_body_parameters_and_variables() {
         ("$input.json('$.a')", r#"{"a": [1]}"#, "[1]"),
         ("$input.params('id')", "", "a%2Fb"),
         ("$input.params('q')", "", "x y"),
-        ("$input.params('X-One')", "", "1"),
+        ("$input.params('x-one')", "", "1"),
+        // The client wrote it in lower case (12.5).
+        ("<$input.params('X-One')>", "", "<>"),
+        ("$input.params('User-Agent') $input.params('user-agent')", "", "curl/8 curl/8"),
         ("$input.params().header.x-two", "", "b"),
         ("<$input.params('expect')>", "", "<>"),
         ("$input.params().path.id", "", "a%2Fb"),
@@ -194,7 +197,7 @@ fn bodies_are_converted_for_the_integration() {
     }
 }
 
-/// AWS: "Mock integrations for REST APIs"; leniency and failures as recorded.
+/// rest-data-plane 7.2. AWS: "Mock integrations for REST APIs"; leniency and failures as recorded.
 #[test]
 fn a_mock_names_its_status() {
     for (text, named) in [
@@ -275,6 +278,46 @@ proptest! {
         let text = serde_json::json!({"noise": noise, "statusCode": status}).to_string();
         prop_assert_eq!(mock::status(&text).unwrap().as_u16(), status);
     }
+}
+
+/// rest-data-plane 5.5: claims have no text as a whole, each of them has; of mTLS's certificate all
+/// parts can be asked for.
+#[test]
+fn a_template_sees_claims_and_the_client_s_certificate() {
+    let cert = ClientCert {
+        pem: "-----BEGIN".into(),
+        subject_dn: "CN=me".into(),
+        issuer_dn: "CN=ca".into(),
+        serial_number: "a1".into(),
+        not_before: "May 28 12:30:02 2019 GMT".into(),
+        not_after: "Aug  5 09:36:04 2021 GMT".into(),
+    };
+    let mut caller = CallerFacts { client_cert: Some(Box::new(cert)), ..CallerFacts::default() };
+    caller.claims.insert("sub".into(), "s".into());
+    caller.claims.insert("cognito:groups".into(), "g,h".into());
+    for (template, expected) in [
+        ("[$context.authorizer.claims]", "[]"),
+        ("$context.authorizer.claims.sub", "s"),
+        ("$context.authorizer.claims['cognito:groups']", "g,h"),
+        ("[$context.authorizer.claims.nope]", "[]"),
+        ("$context.identity.clientCert.clientCertPem", "-----BEGIN"),
+        ("$context.identity.clientCert.subjectDN", "CN=me"),
+        ("$context.identity.clientCert.issuerDN", "CN=ca"),
+        ("$context.identity.clientCert.serialNumber", "a1"),
+        ("$context.identity.clientCert.validity.notBefore", "May 28 12:30:02 2019 GMT"),
+        ("$context.identity.clientCert.validity.notAfter", "Aug  5 09:36:04 2021 GMT"),
+        ("[$context.identity.clientCert.validity.nope]", "[]"),
+    ] {
+        let integration = integration(&[("application/json", template)], Passthrough::Never);
+        let side = with_route(|route| RequestSide::compile(&integration, route)).unwrap();
+        let plan = side.plan(&headers(&[]), &BinaryTypes::default()).unwrap();
+        let mapped = with_call(Some(&caller), |call| plan.run(call, None)).unwrap();
+        assert_eq!(mapped.body.unwrap(), expected, "{template}");
+    }
+    // An anonymous caller has none of them.
+    let template = "[$context.authorizer.claims.sub][$context.identity.clientCert.subjectDN]";
+    let integration = integration(&[("application/json", template)], Passthrough::Never);
+    assert_eq!(sent(&integration, None, "").unwrap().1.body.unwrap(), "[][]");
 }
 
 /// rest-data-plane 12.5: names in a map of all headers are those the client wrote, or lower case
