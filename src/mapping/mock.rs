@@ -1,9 +1,11 @@
 //! Which status does the request of a MOCK integration name?
 //!
 //! AWS reads the rendered template leniently: `{"statusCode": 200}`, `{statusCode: 200}`, single
-//! quotes and trailing commas are all the same (recorded). What is no object, or whose status is no
-//! integer, makes the call a 500. The reader below takes JSON with those liberties: names and texts
-//! without quotes, either kind of quote, commas too many.
+//! quotes and trailing commas are all the same (recorded), and so is much that only looks like JSON
+//! (rest-data-plane 7.2). One rule explains all that is known: a name without quotes is all up to
+//! the colon, a value without quotes all up to the comma or bracket that ends it. What stands behind
+//! the object's last bracket is not looked at; `{statusCode: 200, }foo: 1}`, which AWS takes, has no
+//! other reading as simple. What is no object, or whose status is no integer, makes the call a 500.
 //!
 //! AWS: API Gateway Developer Guide, "Mock integrations for REST APIs".
 
@@ -19,16 +21,13 @@ const DEPTH_MAX: usize = 64;
 /// # Errors
 /// `NoMockStatus`.
 pub fn status(text: &str) -> Result<StatusCode, MappingError> {
-    let mut reader = Reader { rest: text.trim(), status: None };
-    let is_object = reader.rest.starts_with('{');
-    let read = reader.value(0, true);
-    let status = reader.status.filter(|_| is_object && read.is_some() && reader.rest.is_empty());
-    status
-        .and_then(|status| StatusCode::from_u16(status).ok())
-        .filter(|status| (100..=599).contains(&status.as_u16()))
-        .ok_or(MappingError::NoMockStatus)
+    let mut reader = Reader { rest: text.trim_start(), status: None };
+    let is_object = reader.eat('{') && reader.members(0).is_some();
+    let status = reader.status.filter(|status| is_object && (100..=599).contains(status));
+    status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or(MappingError::NoMockStatus)
 }
 
+/// Every method takes what it is named after; `None`: the text is broken.
 struct Reader<'t> {
     rest: &'t str,
     /// Of the outermost object; the last one counts.
@@ -36,50 +35,67 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Takes one value; a bare word is one, too. `None`: the text is broken.
-    fn value(&mut self, depth: usize, is_outermost: bool) -> Option<&'t str> {
-        if depth > DEPTH_MAX {
-            return None;
-        }
-        self.space();
-        match self.rest.chars().next()? {
-            '{' => self.members('}', depth, is_outermost),
-            '[' => self.members(']', depth, false),
-            quote @ ('"' | '\'') => self.quoted(quote),
-            _ => self.word(),
-        }
-    }
-
-    /// What stands between brackets, with them.
-    fn members(&mut self, close: char, depth: usize, is_outermost: bool) -> Option<&'t str> {
-        let whole = self.rest;
-        self.skip(1);
+    /// The members of an object, and its closing brace.
+    fn members(&mut self, depth: usize) -> Option<()> {
         loop {
-            self.space();
-            if self.rest.starts_with(',') {
-                self.skip(1);
-                continue;
+            self.commas();
+            if self.eat('}') {
+                return Some(());
             }
-            if self.rest.starts_with(close) {
-                self.skip(1);
-                return whole.get(..whole.len() - self.rest.len());
-            }
-            let first = self.value(depth + 1, false)?;
-            if close != '}' {
-                continue;
-            }
-            self.space();
-            self.rest = self.rest.strip_prefix(':')?;
-            let value = self.value(depth + 1, false)?;
-            if is_outermost && bare(first) == "statusCode" {
+            let name = self.name()?;
+            let value = self.value('}', depth)?;
+            if depth == 0 && name == "statusCode" {
                 self.status = value.parse().ok();
             }
         }
     }
 
+    fn name(&mut self) -> Option<&'t str> {
+        let name = match self.rest.chars().next()? {
+            '{' | '[' | ':' => return None,
+            quote @ ('"' | '\'') => self.quoted(quote)?,
+            _ => self.until(|c| c == ':')?,
+        };
+        self.space();
+        self.eat(':').then_some(name)
+    }
+
+    /// The items of a list, and its closing bracket.
+    fn items(&mut self, depth: usize) -> Option<()> {
+        loop {
+            self.commas();
+            if self.eat(']') {
+                return Some(());
+            }
+            self.value(']', depth)?;
+        }
+    }
+
+    /// A value in what `close` ends. The text of one without quotes, which may be none at all.
+    fn value(&mut self, close: char, depth: usize) -> Option<&'t str> {
+        self.space();
+        let inside = depth + 1;
+        let text = match self.rest.chars().next()? {
+            '{' | '[' if inside > DEPTH_MAX => return None,
+            '{' => {
+                self.skip(1);
+                self.members(inside).map(|()| "")?
+            }
+            '[' => {
+                self.skip(1);
+                self.items(inside).map(|()| "")?
+            }
+            quote @ ('"' | '\'') => self.quoted(quote).map(|_| "")?,
+            _ => self.until(|c| c == ',' || c == close)?,
+        };
+        self.space();
+        self.rest.starts_with([',', close]).then_some(text)
+    }
+
+    /// A text in quotes, without them.
     fn quoted(&mut self, quote: char) -> Option<&'t str> {
-        let whole = self.rest;
         self.skip(1);
+        let whole = self.rest;
         while let Some(c) = self.rest.chars().next() {
             self.skip(c.len_utf8());
             match c {
@@ -87,32 +103,38 @@ impl<'t> Reader<'t> {
                     let escaped = self.rest.chars().next()?;
                     self.skip(escaped.len_utf8());
                 }
-                c if c == quote => return whole.get(..whole.len() - self.rest.len()),
+                c if c == quote => return whole.get(..whole.len() - self.rest.len() - 1),
                 _ => {}
             }
         }
         None
     }
 
-    fn word(&mut self) -> Option<&'t str> {
-        let ends = |c: char| c.is_whitespace() || ",:{}[]\"'".contains(c);
-        let end = self.rest.find(ends).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at_checked(end)?;
+    /// All up to a mark, without the blanks around it.
+    fn until(&mut self, is_mark: impl Fn(char) -> bool) -> Option<&'t str> {
+        let (text, rest) = self.rest.split_at_checked(self.rest.find(is_mark)?)?;
         self.rest = rest;
-        (!word.is_empty()).then_some(word)
+        Some(text.trim())
+    }
+
+    /// Blanks, and commas too many.
+    fn commas(&mut self) {
+        self.rest = self.rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
     }
 
     fn space(&mut self) {
         self.rest = self.rest.trim_start();
     }
 
+    fn eat(&mut self, mark: char) -> bool {
+        let found = self.rest.starts_with(mark);
+        if found {
+            self.skip(mark.len_utf8());
+        }
+        found
+    }
+
     fn skip(&mut self, bytes: usize) {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
-}
-
-/// A name without its quotes.
-fn bare(name: &str) -> &str {
-    let inner = |quote| name.strip_prefix(quote)?.strip_suffix(quote);
-    inner('"').or_else(|| inner('\'')).unwrap_or(name)
 }

@@ -12,7 +12,8 @@ use indexmap::IndexMap;
 use super::context::{CallContext, RouteFacts};
 use super::sources::{BodyFault, BodySource, BodyText, Common};
 use super::template::Overrides;
-use super::{CompileError, MappingError, Side, check_overrides, header_value, view};
+use super::view::Written;
+use super::{CompileError, MappingError, Side, check_overrides, header_value};
 use crate::call::{MappedParameters, PathValue};
 use crate::model::rest_api::IntegrationKind;
 use crate::net::query;
@@ -49,8 +50,8 @@ enum Place {
 #[derive(Debug)]
 enum Source {
     Common(Common),
-    Header(HeaderName),
-    AllHeaders(HeaderName),
+    Header(Written),
+    AllHeaders(Written),
     Query(String),
     AllQuery(String),
     Path(String),
@@ -221,9 +222,9 @@ impl Source {
         if name.is_empty() {
             return None;
         }
-        let header = |of: fn(HeaderName) -> Source| {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            Some(if view::is_visible(&name) { of(name) } else { Source::Common(Common::Absent) })
+        let header = |of: fn(Written) -> Source| {
+            let written = Written::parse(name)?;
+            Some(if written.is_visible() { of(written) } else { Source::Common(Common::Absent) })
         };
         match kind {
             "header" => header(Source::Header),
@@ -243,11 +244,8 @@ impl Source {
     ) -> Result<Vec<String>, MappingError> {
         let one = match self {
             Source::Common(common) => common.value(call),
-            Source::Header(name) => view::header(call, name).map(|value| value.into_owned()),
-            Source::AllHeaders(name) => {
-                let all = call.headers.get_all(name).iter();
-                return Ok(all.map(|value| view::text(value).into_owned()).collect());
-            }
+            Source::Header(written) => written.value(call).map(|value| value.into_owned()),
+            Source::AllHeaders(written) => return Ok(written.values(call)),
             Source::Query(name) => call.query.and_then(|query| query::last(query, name)),
             Source::AllQuery(name) => {
                 return Ok(call.query.map_or_else(Vec::new, |query| query::all(query, name)));

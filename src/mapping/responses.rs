@@ -31,6 +31,9 @@ const RESPONSES_MAX: usize = 200;
 /// message of a whole stack trace is shorter.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
+/// What a client is told of a body that nobody says more about.
+const JSON: &str = "application/json";
+
 /// Names that are the gateway's own in a response (recorded: header remapping tests).
 const REMAPPED: [&str; 15] = [
     "authorization",
@@ -220,8 +223,8 @@ impl ResponsePlan<'_> {
         text.is_some_and(Text::reads_body) || self.response.reads_body || passes
     }
 
-    /// Only mapped headers remain, and `Content-Type`: unless mapped the template's media type,
-    /// else `application/json`.
+    /// Only mapped headers remain, and `Content-Type`: `application/json` unless mapped, whatever
+    /// the key of the template (rest-data-plane 6.3.7).
     ///
     /// # Errors
     /// See [`MappingError`].
@@ -248,9 +251,7 @@ impl ResponsePlan<'_> {
         };
         drop(text);
         if !headers.contains_key(header::CONTENT_TYPE) {
-            let json = || HeaderValue::from_static("application/json");
-            let media_type = self.template.map_or_else(json, |own| own.media_type.clone());
-            headers.insert(header::CONTENT_TYPE, media_type);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
         }
         let status = override_response(self.response.status, &mut headers, &overrides)?;
         if status.is_informational() {

@@ -2,7 +2,8 @@
 //!
 //! Both directions know static texts, stage variables, `$context` and the body of what is mapped;
 //! what else there is differs. Recorded and documented rules: a single value is the last one, a
-//! source that is absent maps nothing, a body is read as JSON only where it begins like JSON.
+//! source that is absent maps nothing, a body is read as JSON only where it begins like JSON, and
+//! then must be JSON even where it is mapped as a whole.
 //!
 //! AWS: "Amazon API Gateway API request and response data mapping reference".
 
@@ -105,7 +106,10 @@ impl BodySource {
 
     pub(super) fn value(&self, body: &BodyText<'_>) -> Result<Option<String>, BodyFault> {
         let path = match self {
-            Self::Whole => return Ok(Some(body.whole().to_owned())),
+            Self::Whole => {
+                body.document()?;
+                return Ok(Some(body.whole().to_owned()));
+            }
             Self::Path(path) => path,
             Self::OfErrorMessage { plain, .. } => plain,
         };
@@ -114,7 +118,8 @@ impl BodySource {
         match (found, self) {
             (None, Self::OfErrorMessage { message, rest, .. }) => {
                 let Some(text) = self::found(message, document)? else { return Ok(None) };
-                let Some(inner) = Document::parse(&text) else { return Ok(None) };
+                let inner = Document::parse(&text).map_err(|_| BodyFault::TooMuch)?;
+                let Some(inner) = inner else { return Ok(None) };
                 self::found(rest, &inner)
             }
             (found, _) => Ok(found),
@@ -133,7 +138,7 @@ fn found(path: &JsonPath, document: &Document<'_>) -> Result<Option<String>, Bod
 /// A body, read as JSON when somebody asks for a part of it.
 pub(super) struct BodyText<'b> {
     text: &'b str,
-    document: OnceCell<Option<Document<'b>>>,
+    document: OnceCell<Result<Document<'b>, BodyFault>>,
 }
 
 impl<'b> BodyText<'b> {
@@ -152,7 +157,10 @@ impl<'b> BodyText<'b> {
         if !whole.trim_start().starts_with(['{', '[', '\'', '"']) {
             return Ok(None);
         }
-        let document = self.document.get_or_init(|| Document::parse(whole));
-        document.as_ref().map(Some).ok_or(BodyFault::NotJson)
+        let document = self.document.get_or_init(|| match Document::parse(whole) {
+            Ok(document) => document.ok_or(BodyFault::NotJson),
+            Err(_) => Err(BodyFault::TooMuch),
+        });
+        document.as_ref().map(Some).map_err(|fault| *fault)
     }
 }

@@ -154,7 +154,7 @@ pub(super) struct ResponseTemplates {
 
 #[derive(Debug)]
 pub(super) struct ResponseTemplate {
-    pub(super) media_type: HeaderValue,
+    media_type: HeaderValue,
     pub(super) text: Text,
 }
 

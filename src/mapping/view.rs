@@ -1,10 +1,12 @@
 //! A call as templates look at it: `$context` and `$input.params()`.
 //!
 //! Recorded: headers are those of the client less the ones that concern its connection
-//! (rest-data-plane 7.3), by the names the client wrote (12.5). AWS calls names in templates
-//! case-sensitive; over HTTP/2 and HTTP/3 they come in lower case whatever the client wrote, so that
-//! here `$input.params('X-Name')` finds a header in any case. A map of all of them has each under
-//! one name, and `$input.params().header.get('X-Name')` finds that one only, as at AWS.
+//! (rest-data-plane 7.3), by the names the client wrote (12.5). Names in mappings and templates are
+//! case-sensitive (documented): over HTTP/1.1 `X-Name` is found where the client wrote `X-Name`. Over
+//! HTTP/2 and HTTP/3 names come in lower case whatever the client would have written, so that there
+//! `$input.params('X-Name')` finds a header in any case, and so do the few names that the listener
+//! keeps no note of. A map of all headers has each under one name, and
+//! `$input.params().header.get('X-Name')` finds that one only, as at AWS.
 
 use std::borrow::Cow;
 
@@ -66,6 +68,47 @@ pub(super) fn spelled<'a>(call: &CallContext<'a>, name: &'a HeaderName) -> &'a s
     }
 }
 
+/// A header of the call as the author of a mapping wrote its name.
+#[derive(Debug)]
+pub(super) struct Written {
+    name: HeaderName,
+    text: Box<str>,
+}
+
+impl Written {
+    /// `None`: no name of a header.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Some(Self { name: HeaderName::from_bytes(text.as_bytes()).ok()?, text: text.into() })
+    }
+
+    pub(super) fn is_visible(&self) -> bool {
+        is_visible(&self.name)
+    }
+
+    /// The last value.
+    pub(super) fn value<'a>(&self, call: &CallContext<'a>) -> Option<Cow<'a, str>> {
+        means(call, &self.text, &self.name).then(|| header(call, &self.name))?
+    }
+
+    pub(super) fn values(&self, call: &CallContext<'_>) -> Vec<String> {
+        if !means(call, &self.text, &self.name) {
+            return Vec::new();
+        }
+        let all = call.headers.get_all(&self.name).iter();
+        all.map(|value| text(value).into_owned()).collect()
+    }
+}
+
+/// Whether an author who wrote the name like this means the header as it came.
+fn means(call: &CallContext<'_>, written: &str, name: &HeaderName) -> bool {
+    let has_case = call.protocol.starts_with("HTTP/1.");
+    match name.as_str() {
+        // The listener keeps no note of these.
+        "accept" | "authorization" | "host" | "user-agent" => true,
+        _ => !has_case || spelled(call, name) == written,
+    }
+}
+
 /// Header bytes as text: UTF-8, which is what clients send where it is not ASCII.
 pub(super) fn text(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
@@ -77,8 +120,9 @@ impl Parameters for CallContext<'_> {
             Place::Path => self.path_parameters.get(name).map(Cow::Borrowed),
             Place::Query => query::last(self.query?, name).map(Cow::Owned),
             Place::Header => {
-                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-                is_visible(&name).then(|| header(self, &name))?
+                let own = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                let is_meant = is_visible(&own) && means(self, name, &own);
+                is_meant.then(|| header(self, &own))?
             }
         }
     }
@@ -121,6 +165,10 @@ impl Variables for CallContext<'_> {
                 (key, self.node(key).map_or_else(none, value))
             });
             return Some(Value::map(keys));
+        }
+        // Documented: all claims together are null, and yet each of them can be asked for.
+        if path == "authorizer.claims" {
+            return None;
         }
         let mut names = path.split('.');
         // A name may hold dots itself, as those of claims do: whole paths come first.

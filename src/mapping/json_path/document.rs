@@ -2,27 +2,39 @@
 //!
 //! It makes the engine's own values in one pass, because a body is read for a single call and
 //! copying it first would cost more than rendering. Numbers get the Java type that AWS's reader
-//! gives them. RFC 8259.
+//! gives them, and keep their text where no number of ours holds it. RFC 8259.
 
 use crate::mapping::template::cursor::Cursor;
-use crate::mapping::template::meter::DEPTH_MAX;
+use crate::mapping::template::meter::{DEPTH_MAX, RenderError};
 use crate::mapping::template::value::{Entries, Key, List, Map, Text, Value};
 
+/// The longest decimal that becomes a `double`. Jayway's reader, json-smart, makes a `BigDecimal`
+/// of a longer one (seen by asking it); a double holds 17 digits.
+const DOUBLE_BYTES_MAX: usize = 18;
+
 /// The value a text stands for, as a whole; `None` where it is not JSON.
-pub(crate) fn parse(text: &str) -> Option<Value<'_>> {
-    let mut reader = Reader { cursor: Cursor::new(text) };
-    let value = reader.value(0)?;
+///
+/// # Errors
+/// The text is nested deeper than we follow: what it says must not be lost in silence.
+pub(crate) fn parse(text: &str) -> Result<Option<Value<'_>>, RenderError> {
+    let mut reader = Reader { cursor: Cursor::new(text), is_too_deep: false };
+    let value = reader.value(0);
+    if reader.is_too_deep {
+        return Err(RenderError::TooDeep { limit: DEPTH_MAX });
+    }
     reader.cursor.skip_space();
-    reader.cursor.is_at_end().then_some(value)
+    Ok(value.filter(|_| reader.cursor.is_at_end()))
 }
 
 struct Reader<'t> {
     cursor: Cursor<'t>,
+    is_too_deep: bool,
 }
 
 impl<'t> Reader<'t> {
     fn value(&mut self, depth: usize) -> Option<Value<'t>> {
         if depth >= DEPTH_MAX {
+            self.is_too_deep = true;
             return None;
         }
         self.cursor.skip_space();
@@ -112,10 +124,13 @@ impl<'t> Reader<'t> {
             }
         }
         let text = self.cursor.since(start);
-        match text.parse() {
-            Ok(number) if is_whole => Some(Value::integer(number)),
-            _ => text.parse().ok().map(Value::Double),
+        let exact = || Value::Exact(Text::Borrowed(text));
+        if is_whole {
+            return Some(text.parse().map_or_else(|_| exact(), Value::integer));
         }
+        let number: f64 = text.parse().ok()?;
+        let is_held = number.is_finite() && text.len() <= DOUBLE_BYTES_MAX;
+        Some(if is_held { Value::Double(number) } else { exact() })
     }
 
     fn string(&mut self) -> Option<Text<'t>> {

@@ -69,9 +69,12 @@ pub struct PathError {
 }
 
 impl<'a> Document<'a> {
-    /// `None` where the text is not JSON, or deeper than we follow.
-    pub fn parse(text: &'a str) -> Option<Self> {
-        Some(Self { root: document::parse(text)? })
+    /// `None` where the text is not JSON.
+    ///
+    /// # Errors
+    /// The text is nested deeper than we follow.
+    pub fn parse(text: &'a str) -> Result<Option<Self>, RenderError> {
+        Ok(document::parse(text)?.map(|root| Self { root }))
     }
 
     pub fn root(&self) -> &Value<'a> {

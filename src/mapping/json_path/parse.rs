@@ -56,9 +56,10 @@ impl<'t> Parser<'t> {
                     self.cursor.skip(1);
                     if self.cursor.eat(b'.') {
                         segments.push(Segment::Deep);
-                        if self.cursor.peek() == Some(b'[') {
-                            continue;
-                        }
+                    }
+                    // `$..[0]`, and also `$.a.[0]`.
+                    if self.cursor.peek() == Some(b'[') {
+                        continue;
                     }
                     segments.push(self.member()?);
                 }

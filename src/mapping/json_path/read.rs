@@ -110,7 +110,9 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// The value itself, then everything below it.
+    /// The value itself, then everything below it. As in Jayway's, a filter asks each object itself,
+    /// so that none is found once more in its list, and several names want an object with all of
+    /// them.
     fn deep(
         &self,
         rest: &[Segment],
@@ -122,7 +124,12 @@ impl<'a> Walk<'_, 'a> {
         if depth > DEPTH_MAX {
             return Err(RenderError::TooDeep { limit: DEPTH_MAX });
         }
-        self.visit(rest, at, depth + 1, found)?;
+        match (rest.first(), at) {
+            (Some(Segment::Filter(_)), Value::List(_)) => {}
+            (Some(Segment::Members(names)), Value::Map(map))
+                if !names.iter().all(|name| map.get(name).is_some()) => {}
+            _ => self.visit(rest, at, depth + 1, found)?,
+        }
         children(at).iter().try_for_each(|child| self.deep(rest, child, depth + 1, found))
     }
 }

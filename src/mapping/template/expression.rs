@@ -1,7 +1,8 @@
 //! References, literals and operators of a template.
 //!
 //! As Velocity 1.7 reads them: `-` before a digit is always its sign (`5-3` is an error, `5 - 3` is
-//! not), names may hold `-`, arguments and items of lists are operands, never computed in place.
+//! not), names may hold `-`, arguments and items of lists are operands, never computed in place. A
+//! bare word is null where a method takes it and an error everywhere else.
 
 use super::TemplateError;
 use super::compile;
@@ -59,7 +60,7 @@ impl<'t> Parser<'t, '_> {
             self.cursor.skip(1);
             let name = self.name();
             if self.cursor.eat(b'(') {
-                let arguments = self.arguments(b')')?;
+                let arguments = self.arguments(b')', Self::method_argument)?;
                 steps.push(Step::Method(Box::new(compile::call(name, arguments))));
             } else {
                 steps.push(Step::Property(name.into()));
@@ -67,15 +68,18 @@ impl<'t> Parser<'t, '_> {
         }
     }
 
-    /// Operands with commas between them, to a closing mark.
-    fn arguments(&mut self, closing: u8) -> Result<Vec<Expr>, TemplateError> {
+    /// Operands with commas between them, to a closing mark. `()` and `[]` may hold no blank.
+    fn arguments(
+        &mut self,
+        closing: u8,
+        argument: fn(&mut Self) -> Result<Expr, TemplateError>,
+    ) -> Result<Vec<Expr>, TemplateError> {
         let mut arguments = Vec::new();
-        self.cursor.skip_space();
         if self.cursor.eat(closing) {
             return Ok(arguments);
         }
         loop {
-            arguments.push(self.argument()?);
+            arguments.push(argument(self)?);
             self.cursor.skip_space();
             if self.cursor.eat(closing) {
                 return Ok(arguments);
@@ -83,6 +87,19 @@ impl<'t> Parser<'t, '_> {
             if !self.cursor.eat(b',') {
                 return Err(self.error("expected `,` or the end of a list"));
             }
+        }
+    }
+
+    /// An operand, or a bare word: `put('k', null)` and `contains(foo)` pass null (recorded).
+    fn method_argument(&mut self) -> Result<Expr, TemplateError> {
+        self.cursor.skip_space();
+        let start = self.cursor;
+        match self.name() {
+            "" | "true" | "false" => {
+                self.cursor = start;
+                self.argument()
+            }
+            _ => Ok(Expr::Constant(Constant::Null)),
         }
     }
 
@@ -145,7 +162,7 @@ impl<'t> Parser<'t, '_> {
         if let Some(range) = self.range()? {
             return Ok(range);
         }
-        Ok(Expr::List(self.arguments(b']')?.into()))
+        Ok(Expr::List(self.arguments(b']', Self::argument)?.into()))
     }
 
     /// `[1..5]`; AWS knows no other operands of a range (rest-data-plane 5.1).

@@ -105,12 +105,12 @@ fn convert<'r>(
             };
             if kind == b'X' { text.to_uppercase() } else { text }
         }
-        b'f' => match value {
-            Value::Double(number) if number.is_finite() => {
+        b'f' => match (value, value.as_double()) {
+            (Value::Double(_) | Value::Exact(_), Some(number)) if number.is_finite() => {
                 let digits = field.precision.unwrap_or(6);
                 signed(field, format!("{number:.digits$}"))
             }
-            Value::Double(number) => number::double_text(*number),
+            (Value::Double(number), _) => number::double_text(*number),
             _ => return Err(WRONG),
         },
         b'b' => match value {

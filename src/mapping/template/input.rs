@@ -26,7 +26,8 @@ impl<'r> Machine<'r> {
         }
         let text = self.body_text();
         self.meter.make(text.len())?;
-        Ok(self.body.get_or_init(|| document::parse(text)).clone())
+        let body = document::parse(text)?;
+        Ok(self.body.get_or_init(|| body).clone())
     }
 
     pub(super) fn input_method(

@@ -43,6 +43,10 @@ pub enum RenderError {
     Regex(#[from] RegexError),
     #[error("`{path}` is not a JSONPath: {cause}")]
     BadPath { path: String, cause: String },
+    /// AWS: "Override your API's request and response parameters and status codes": an override is
+    /// final, and a second one of a parameter is a 5XX.
+    #[error("`$context.{parameter}` is overridden twice")]
+    OverriddenTwice { parameter: String },
     #[error("`{method}` cannot do that: {cause}")]
     BadCall { method: &'static str, cause: &'static str },
 }

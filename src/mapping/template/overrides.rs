@@ -5,13 +5,42 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::meter::{Meter, RenderError};
 use super::print::to_text;
-use super::scope::Overrides;
+use super::scope::{Overrides, STATUS};
 use super::value::{Entries, Key, Map, Text, Value};
 
 const REQUEST: &str = "requestOverride";
 const RESPONSE: &str = "responseOverride";
 /// The variables of `$context` that templates are meant to set.
 pub(super) const GROUPS: [&str; 2] = [REQUEST, RESPONSE];
+
+/// Where parameters stand that can be overridden by name.
+const PARAMETERS: [(&str, &str); 4] =
+    [(REQUEST, HEADER), (REQUEST, "path"), (REQUEST, "querystring"), (RESPONSE, HEADER)];
+const HEADER: &str = "header";
+
+/// The parameter that an entry `name` of `map` overrides, if it does: AWS takes one override of
+/// each. Names of headers are the same in any case.
+pub(super) fn parameter<'r>(overlay: &Map<'r>, map: &Map<'r>, name: &str) -> Option<String> {
+    let is_status = name == STATUS && child(overlay, RESPONSE).is_some_and(|own| own.is(map));
+    if is_status {
+        return Some(format!("{RESPONSE}.{STATUS}"));
+    }
+    let (side, group) = PARAMETERS.into_iter().find(|(side, group)| {
+        let own = child(overlay, side).and_then(|side| child(&side, group));
+        own.is_some_and(|own| own.is(map))
+    })?;
+    Some(match group {
+        HEADER => format!("{side}.{group}.{}", name.to_ascii_lowercase()),
+        _ => format!("{side}.{group}.{name}"),
+    })
+}
+
+fn child<'r>(of: &Map<'r>, name: &str) -> Option<Map<'r>> {
+    match of.get(name) {
+        Some(Value::Map(map)) => Some(map),
+        _ => None,
+    }
+}
 
 /// Both maps, with the groups that AWS has in them from the beginning (recorded).
 pub(super) fn open<'r>(before: &Overrides) -> Map<'r> {

@@ -55,6 +55,7 @@ impl Printer<'_> {
             Value::Long(number) => self.number(*number),
             Value::Big(number) => self.number(*number),
             Value::Double(number) => self.out.push_str(&double_text(*number)),
+            Value::Exact(text) => self.out.push_str(text),
             Value::List(list) if list.is_json() => return self.json(value, depth),
             Value::List(list) => self.list(list, depth)?,
             Value::Map(map) => self.map(map, depth)?,

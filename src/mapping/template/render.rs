@@ -5,6 +5,7 @@
 //! and empties them at the end: cycles of values would otherwise never be freed.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 
 use indexmap::IndexMap;
 
@@ -17,6 +18,9 @@ use super::tree::{
 };
 use super::value::{Builtin, Entries, ITEM_BYTES, Key, List, Map, Text, Value, check_depth};
 use super::{number, overrides};
+
+/// Of a parameter's name, in an error: clients may choose it.
+const PARAMETER_CHARS_SHOWN: usize = 100;
 
 /// What happens after a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(super) struct Machine<'r> {
     is_stopped: bool,
     pub(super) body: OnceCell<Option<Value<'r>>>,
     pub(super) overlay: Map<'r>,
+    /// Parameters that this rendering has overridden.
+    overridden: HashSet<String>,
     touched: Vec<Value<'r>>,
 }
 
@@ -69,6 +75,7 @@ pub(super) fn render(tree: &Tree, scope: &mut Scope<'_>) -> Result<String, Rende
         is_stopped: false,
         body: OnceCell::new(),
         overlay,
+        overridden: HashSet::new(),
         touched: Vec::new(),
     };
     machine.run(&tree.nodes)?;
@@ -522,11 +529,30 @@ impl<'r> Machine<'r> {
     ) -> Result<Value<'r>, RenderError> {
         let key = self.key(key)?;
         self.meter.make(ITEM_BYTES)?;
+        self.check_override(map, &key)?;
         map.deepen(&value, &self.meter)?;
         if value.is_container() {
             self.touched.push(Value::Map(map.clone()));
         }
         Ok(map.change(|entries| entries.insert(key, value)).unwrap_or(Value::Null))
+    }
+
+    fn check_override(&mut self, map: &Map<'r>, key: &Key<'r>) -> Result<(), RenderError> {
+        let Key::Text(name) = key else { return Ok(()) };
+        if !self.tree.uses_overrides {
+            return Ok(());
+        }
+        let Some(parameter) = overrides::parameter(&self.overlay, map, name) else { return Ok(()) };
+        self.meter.make(parameter.len())?;
+        match self.overridden.contains(&parameter) {
+            true => Err(RenderError::OverriddenTwice {
+                parameter: parameter.chars().take(PARAMETER_CHARS_SHOWN).collect(),
+            }),
+            false => {
+                self.overridden.insert(parameter);
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn put_item(

@@ -13,6 +13,9 @@ use serde_json::{Map, Value as Json};
 use super::meter::Limits;
 use super::value::Value;
 
+/// The name in `$context.responseOverride`.
+pub(super) const STATUS: &str = "status";
+
 /// A call as a template sees it.
 pub struct Scope<'a> {
     pub input: Input<'a>,
@@ -157,12 +160,9 @@ impl Overrides {
         members(&self.response, "header")
     }
 
-    /// `None` where it is not set, or not an integer from 100 to 599.
+    /// `None` where it is not set, or not an integer from 100 to 599; a text is none.
     pub fn response_status(&self) -> Option<u16> {
-        let status = match self.response.get("status")? {
-            Json::String(text) => text.trim().parse().ok()?,
-            other => u16::try_from(other.as_u64()?).ok()?,
-        };
+        let status = u16::try_from(self.response.get(STATUS)?.as_u64()?).ok()?;
         (100..=599).contains(&status).then_some(status)
     }
 }

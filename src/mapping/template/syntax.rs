@@ -164,7 +164,8 @@ impl<'t, 'n> Parser<'t, 'n> {
         }
         self.cursor.skip(1);
         nodes.text.push('$');
-        if self.cursor.peek() == Some(b'!') && self.cursor.peek_at(1) != Some(b'{') {
+        if self.cursor.peek() == Some(b'!') && !matches!(self.cursor.peek_at(1), Some(b'{' | b'$'))
+        {
             self.cursor.skip(1);
         }
         match self.cursor.is_at_end() && !self.in_string {

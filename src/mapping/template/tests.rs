@@ -148,10 +148,139 @@ fn a_whole_map_can_be_an_override_and_bad_statuses_are_none() {
     let mut world = World::default();
     world.render("#set($context.requestOverride = {'header': {'a': 'b'}})").unwrap();
     assert_eq!(world.overrides.request_headers(), [("a", vec!["b".to_owned()])]);
-    for (status, expected) in [("600", None), ("'x'", None), ("99", None), ("'404'", Some(404))] {
+    for status in ["600", "'x'", "99", "'404'", "404.0", "true", "[404]"] {
         world.render(&format!("#set($context.responseOverride.status = {status})")).unwrap();
-        assert_eq!(world.overrides.response_status(), expected, "{status}");
+        assert_eq!(world.overrides.response_status(), None, "{status}");
     }
+    world.render("#set($context.responseOverride.status = 404)").unwrap();
+    assert_eq!(world.overrides.response_status(), Some(404));
+}
+
+/// rest-data-plane 5.7: brackets, names and `put` are one and the same, to the end of the chain.
+#[test]
+fn an_override_is_written_in_many_ways() {
+    let texts = |text: &str| vec![("a", vec![text.to_owned()])];
+    for set in [
+        "#set($context.requestOverride.header.a = 'x')",
+        "#set($context.requestOverride.header['a'] = 'x')",
+        "#set($context['requestOverride']['header']['a'] = 'x')",
+        "#set($n = 'a')#set($context.requestOverride['header'][$n] = \"x\")",
+        "#set($_ = $context.requestOverride.header.put('a', 'x'))",
+        "$context['requestOverride']['header'].put('a', 'x')",
+        "$context.requestOverride.get('header').put('a', 'x')",
+        "#set($h = $context.requestOverride.header)#set($h.a = 'x')",
+        "#set($_ = $context.requestOverride.put('header', {'a': 'x'}))",
+        "$context.requestOverride.header.putAll({'a': 'x'})",
+    ] {
+        let mut world = World::default();
+        assert_eq!(world.render(set).as_deref(), Ok(""), "{set}");
+        assert_eq!(world.overrides.request_headers(), texts("x"), "{set}");
+    }
+    for set in [
+        "#set($context['responseOverride']['status'] = 444)",
+        "#set($_ = $context.responseOverride.put('status', 444))",
+        "#set($r = $context.responseOverride)$r.put('status', 444)",
+    ] {
+        let mut world = World::default();
+        assert_eq!(world.render(set).as_deref(), Ok(""), "{set}");
+        assert_eq!(world.overrides.response_status(), Some(444), "{set}");
+    }
+}
+
+/// rest-data-plane 5.7: one override of each parameter; headers are the same in any case.
+#[test]
+fn a_second_override_of_a_parameter_is_an_error() {
+    let request = "$context.requestOverride";
+    let response = "$context.responseOverride";
+    for (first, second, parameter) in [
+        ("header.a = 1", "header.a = 1", "header.a"),
+        ("header.a = 1", "header.A = 2", "header.a"),
+        ("header['X-a'] = 1", "header.x-A = 2", "header.x-a"),
+        ("path.p = 1", "path['p'] = 2", "path.p"),
+        ("querystring.q = 1", "querystring.q = 2", "querystring.q"),
+    ] {
+        let twice = format!("#set({request}.{first})#set({request}.{second})");
+        check_error(&twice, &format!("`{request}.{parameter}` is overridden twice"));
+    }
+    for (twice, parameter) in [
+        ("#set(R.status = 200)#set(R.status = 201)", "status"),
+        ("#set(R.status = 200)#set($_ = R.put('status', 201))", "status"),
+        ("#set(R.header.a = 1)#set($_ = R.header.put('a', 2))", "header.a"),
+        ("#set($_ = R.header.put('a', 1))R.header.putAll({'A': 2})", "header.a"),
+        ("#set($h = R.header)#set($h.a = 1)#set($h['a'] = 2)", "header.a"),
+        ("#foreach($i in [1..2])#set(R.header.a = $i)#end", "header.a"),
+    ] {
+        let twice = twice.replace('R', response);
+        check_error(&twice, &format!("`{response}.{parameter}` is overridden twice"));
+    }
+    let once = "#set($context.requestOverride.querystring.q = 1)\
+        #set($context.requestOverride.querystring.Q = 1)#set($context.requestOverride.path.q = 1)\
+        #set($context.requestOverride.header.q = 1)#set($context.responseOverride.header.q = 1)\
+        #set($context.responseOverride.other = 1)#set($context.responseOverride.other = 2)\
+        #set($m = {})#set($m.status = 1)#set($m.status = 2)";
+    let mut world = World::default();
+    assert_eq!(world.render(once).as_deref(), Ok(""));
+    assert_eq!(world.render(once).as_deref(), Ok(""), "the response's template may override again");
+}
+
+/// rest-data-plane 5.4; escaping as of Apache Commons Lang, the others as of the JDK.
+#[test]
+fn functions_of_util() {
+    let check = |function: &str, argument: &str, expected: Result<&str, &str>| {
+        let body = json!({"s": argument}).to_string();
+        let mut world = World { body, ..World::default() };
+        let result = world.render(&format!("$util.{function}($input.path('$.s'))"));
+        match expected {
+            Ok(text) => assert_eq!(result.as_deref(), Ok(text), "{function} of {argument:?}"),
+            Err(part) => assert!(result.unwrap_err().contains(part), "{function} of {argument:?}"),
+        }
+    };
+    for (function, argument, expected) in [
+        ("escapeJavaScript", "a/b 'c' \"d\" \\", "a\\/b \\'c\\' \\\"d\\\" \\\\"),
+        ("escapeJavaScript", "\u{8}\t\n\u{c}\r", "\\b\\t\\n\\f\\r"),
+        ("escapeJavaScript", "\0\u{1}\u{1f}\u{7f}", "\\u0000\\u0001\\u001F\u{7f}"),
+        ("escapeJavaScript", "é€\u{2028}", "\\u00E9\\u20AC\\u2028"),
+        ("escapeJavaScript", "😀", "\\uD83D\\uDE00"),
+        ("escapeJavaScript", "", ""),
+        ("parseJson", r#"{"a": [1, {"b": null}]}"#, r#"{a=[1,{"b":null}]}"#),
+        ("parseJson", r#"[1, "a", 2.50]"#, r#"[1,"a",2.5]"#),
+        ("parseJson", "7", "7"),
+        ("parseJson", "\"x\"", "x"),
+        ("parseJson", " true ", "true"),
+        ("parseJson", "null", ""),
+        ("parseJson", "{a: 1}", ""),
+        ("parseJson", "", ""),
+        ("urlEncode", "a b&c=d+e", "a+b%26c%3Dd%2Be"),
+        ("urlEncode", "é/😀*~._-", "%C3%A9%2F%F0%9F%98%80*%7E._-"),
+        ("urlDecode", "a+b%26c%3Dd%2Be", "a b&c=d+e"),
+        ("urlDecode", "%C3%A9%f0%9F%98%80", "é😀"),
+        ("urlDecode", "%E9", "\u{fffd}"),
+        ("base64Encode", "é?", "w6k/"),
+        ("base64Encode", "a", "YQ=="),
+        ("base64Encode", "", ""),
+        ("base64Decode", "w6k/", "é?"),
+        ("base64Decode", "YQ==", "a"),
+        ("base64Decode", "YQ", "a"),
+        ("base64Decode", "/w==", "\u{fffd}"),
+    ] {
+        check(function, argument, Ok(expected));
+    }
+    check("urlDecode", "%z1", Err("urlDecode"));
+    check("urlDecode", "%4", Err("urlDecode"));
+    check("parseJson", &"[".repeat(101), Err("deep"));
+}
+
+/// rest-data-plane 5 and 5.1: what AWS has not or has less of.
+#[test]
+fn what_the_language_lacks() {
+    check("#foreach($i in [1..1000])#set($n = $foreach.count)#end$n", "1000");
+    check("#foreach($i in [1..1001])#set($n = $foreach.count)#end$n", "1000");
+    check(
+        "#include('a.vm')|#parse(\"a.vm\")|#include|#parse()",
+        "#include('a.vm')|#parse(\"a.vm\")|#include|#parse()",
+    );
+    check_error("#set($a = 1)#set($b = 3)#foreach($i in [$a..$b])$i#end", "");
+    check_error("#set($b = 3)#set($l = [1..$b])", "range");
 }
 
 #[test]
@@ -189,6 +318,36 @@ fn bodies_keep_java_types() {
         "#foreach($x in $input.path('$.a'))$x.n#if($foreach.hasNext),#end#end",
         "1,2",
     );
+}
+
+/// rest-data-plane 5.3: what came is printed, also where no number of ours holds it.
+#[test]
+fn numbers_keep_their_digits() {
+    let long = "1".repeat(60);
+    let body = format!(
+        r#"{{"a":1e400,"b":0.1234567890123456789,"c":{long},"d":-1.10000000000000000000,"e":0.5}}"#
+    );
+    check_body(&body, "$input.json('$')", &body);
+    let printed =
+        format!("{{a=1e400, b=0.1234567890123456789, c={long}, d=-1.10000000000000000000, e=0.5}}");
+    check_body(&body, "$input.path('$')", &printed);
+    check_body(&body, "$util.parseJson($input.body).b", "0.1234567890123456789");
+    check_body(&body, "#set($x = $input.path('$.d') + 1)$x", "-0.10000000000000009");
+    check_body(&body, "#if($input.path('$.b') < $input.path('$.e'))less#end", "less");
+    check_body(&body, "$input.json('$[?(@.b < 0.2)].b')", "[0.1234567890123456789]");
+}
+
+/// A body that we do not follow to its end is an error, not a body without content.
+#[test]
+fn bodies_too_deep_are_errors() {
+    let body = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    for template in ["$input.json('$')", "$input.path('$.a')"] {
+        let mut world = World { body: body(101), ..World::default() };
+        let error = world.render(template).unwrap_err();
+        assert!(error.contains("100 deep"), "{template}: {error}");
+    }
+    check_body(&body(99), "$input.json('$')", &body(99));
+    check_body(&body(101), "$input.body.length()", "203");
 }
 
 #[test]
@@ -255,6 +414,7 @@ fn piece() -> impl Strategy<Value = String> {
         "[0]",
         ".size()",
         ".put(",
+        "null",
         ",",
         "\"",
         "'",

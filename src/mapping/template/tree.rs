@@ -66,6 +66,7 @@ pub(super) enum Expr {
 
 #[derive(Debug)]
 pub(super) enum Constant {
+    Null,
     Bool(bool),
     Int(i32),
     Long(i64),
@@ -77,6 +78,7 @@ pub(super) enum Constant {
 impl Constant {
     pub(super) fn value(&self) -> Value<'_> {
         match self {
+            Constant::Null => Value::Null,
             Constant::Bool(flag) => Value::Bool(*flag),
             Constant::Int(number) => Value::Int(*number),
             Constant::Long(number) => Value::Long(*number),

@@ -35,7 +35,7 @@ impl<'r> Machine<'r> {
         let result = match name {
             "escapeJavaScript" => escape_java_script(&text),
             "parseJson" => {
-                return Ok(parse_json(&text).unwrap_or(Value::Null));
+                return Ok(parse_json(&text)?.unwrap_or(Value::Null));
             }
             "urlEncode" => url_encode(&text),
             "urlDecode" => url_decode(&text)?,
@@ -49,8 +49,8 @@ impl<'r> Machine<'r> {
 }
 
 /// Texts of the value are its own: the text they are read from may not live as long.
-fn parse_json<'r>(text: &str) -> Option<Value<'r>> {
-    document::parse(text).map(|value| value.detached())
+fn parse_json<'r>(text: &str) -> Result<Option<Value<'r>>, RenderError> {
+    Ok(document::parse(text)?.map(|value| value.detached()))
 }
 
 fn escape_java_script(text: &str) -> String {

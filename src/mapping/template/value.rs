@@ -60,6 +60,9 @@ pub enum Value<'a> {
     /// `BigInteger`, as far as it is needed: what overflows a `long`.
     Big(i128),
     Double(f64),
+    /// A number that none of these holds, as it was written: `BigDecimal`, and `BigInteger` beyond
+    /// that. What computes with it takes the nearest double.
+    Exact(Text<'a>),
     Text(Text<'a>),
     List(List<'a>),
     Map(Map<'a>),
@@ -131,6 +134,7 @@ impl<'a> Value<'a> {
     pub(crate) fn as_double(&self) -> Option<f64> {
         match *self {
             Value::Double(number) => Some(number),
+            Value::Exact(ref text) => text.parse().ok(),
             #[allow(clippy::cast_precision_loss, reason = "Java widens in the same way")]
             _ => self.as_integer().map(|number| number as f64),
         }
@@ -167,6 +171,7 @@ impl<'a> Value<'a> {
             Value::Long(number) => Value::Long(*number),
             Value::Big(number) => Value::Big(*number),
             Value::Double(number) => Value::Double(*number),
+            Value::Exact(text) => Value::Exact(Text::from(text.to_string())),
             Value::Text(text) => Value::owned(text.to_string()),
             Value::List(list) => {
                 Value::List(List::json(list.items().iter().map(Value::detached).collect()))
@@ -221,7 +226,9 @@ fn same<'a>(
         (Value::Long(left), Value::Long(right)) => left == right,
         (Value::Big(left), Value::Big(right)) => left == right,
         (Value::Double(left), Value::Double(right)) => left.to_bits() == right.to_bits(),
-        (Value::Text(left), Value::Text(right)) => **left == **right,
+        (Value::Text(left), Value::Text(right)) | (Value::Exact(left), Value::Exact(right)) => {
+            **left == **right
+        }
         (Value::Builtin(left), Value::Builtin(right)) => left == right,
         (Value::Block(left), Value::Block(right)) => left == right,
         (Value::List(left), Value::List(right)) => {
@@ -340,6 +347,11 @@ impl<'a> Map<'a> {
 
     pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         self.entries().get(&Named(name)).cloned()
+    }
+
+    /// Whether both are one map, not just equal ones.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn deepen(&self, value: &Value<'a>, meter: &Meter) -> Result<(), RenderError> {

@@ -1,14 +1,15 @@
 //! rest-data-plane 6.1: request parameters.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use indexmap::IndexMap;
 use proptest::prelude::*;
 
-use super::super::context::RouteFacts;
+use super::super::context::{CallContext, RouteFacts};
 use super::super::parameters::RequestMapping;
-use super::super::{CompileError, MappingError};
+use super::super::{CompileError, MappingError, Side};
 use super::{table, with_call, with_route};
-use crate::call::{MappedParameters, PathValue};
+use crate::call::{MappedParameters, PathValue, Spelling};
 use crate::model::rest_api::IntegrationKind;
 
 const BODY: &str = r#"{"pets": [{"age": 3}, {"name": "Rex"}], "none": null}"#;
@@ -42,7 +43,7 @@ fn values(expression: &str) -> Vec<String> {
 fn sources_give_their_values() {
     for (expression, expected) in [
         ("method.request.header.x-one", &["1"][..]),
-        ("method.request.header.X-Two", &["b"]),
+        ("method.request.header.x-two", &["b"]),
         ("method.request.multivalueheader.x-two", &["a", "b"]),
         ("method.request.header.via", &["1.1 someone"]),
         ("method.request.header.host", &["abcdefghij.execute-api.eu-west-1.gateway.localhost"]),
@@ -104,6 +105,42 @@ fn values_go_to_their_places() {
     assert_eq!(mapped, MappedParameters::default());
 }
 
+/// rest-data-plane 12.5: over HTTP/1.1 a name is that which the client wrote; the gateway's own
+/// names are its own, and of some nobody keeps a note.
+#[test]
+fn names_of_headers_have_the_case_that_the_client_gave_them() {
+    let spelling = Spelling::new(Bytes::from_static(b"X-One\nX-Two\nx-Forwarded-FOR"));
+    let values = |expression: &str, protocol: &'static str| {
+        let mapping =
+            with_route(|route| compile("integration.request.querystring.x", expression, route));
+        let mapped = with_call(None, |call| {
+            let mut headers = call.headers.clone();
+            headers.insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
+            let spelling = Some(&spelling).filter(|_| protocol == "HTTP/1.1");
+            let call = CallContext { headers: &headers, spelling, protocol, ..*call };
+            mapping.unwrap().apply(&call, "").unwrap()
+        });
+        mapped.query.into_iter().map(|(_, value)| value).collect::<Vec<String>>()
+    };
+    for (expression, with_case, without) in [
+        ("header.X-One", &["1"][..], &["1"][..]),
+        ("header.x-one", &[], &["1"]),
+        ("header.X-ONE", &[], &["1"]),
+        ("multivalueheader.X-Two", &["a", "b"], &["a", "b"]),
+        ("multivalueheader.x-two", &[], &["a", "b"]),
+        ("header.via", &["1.1 someone"], &["1.1 someone"]),
+        ("header.Via", &[], &["1.1 someone"]),
+        ("header.X-Forwarded-For", &["192.0.2.1"], &["192.0.2.1"]),
+        ("header.x-forwarded-for", &[], &["192.0.2.1"]),
+        ("header.User-Agent", &["curl/8"], &["curl/8"]),
+        ("header.user-agent", &["curl/8"], &["curl/8"]),
+    ] {
+        let expression = format!("method.request.{expression}");
+        assert_eq!(values(&expression, "HTTP/1.1"), with_case, "{expression}");
+        assert_eq!(values(&expression, "HTTP/2.0"), without, "{expression}");
+    }
+}
+
 /// Recorded: test_apigateway_header_remapping_http; the call fails, not the deployment.
 #[test]
 fn some_headers_may_not_be_mapped() {
@@ -126,6 +163,11 @@ fn what_cannot_be_mapped_is_refused_when_compiled() {
         ("integration.request.header.", "'1'"),
         ("integration.request.header.a b", "'1'"),
         ("method.request.header.x", "'1'"),
+        // Those of HTTP APIs.
+        ("overwrite:header.x", "'1'"),
+        ("append:header.x", "'1'"),
+        ("remove:header.x", "''"),
+        ("overwrite:integration.request.header.x", "'1'"),
     ] {
         let compiled = with_route(|route| compile(key, expression, route));
         assert!(matches!(compiled, Err(CompileError::BadKey { .. })), "{key}");
@@ -178,6 +220,9 @@ fn bodies_are_read_where_they_look_like_json() {
     for (expression, body, expected) in [
         ("method.request.body", "", Ok(Some("{}"))),
         ("method.request.body", "plain", Ok(Some("plain"))),
+        ("method.request.body", " {\"a\": 1} ", Ok(Some(" {\"a\": 1} "))),
+        ("method.request.body", "{wrongjson", Err(MappingError::RequestNotJson)),
+        ("method.request.body", "'text'", Err(MappingError::RequestNotJson)),
         ("method.request.body.a", "", Ok(None)),
         ("method.request.body.a", "plain", Ok(None)),
         ("method.request.body.a", r#" {"a": true}"#, Ok(Some("true"))),
@@ -198,6 +243,10 @@ fn bodies_are_read_where_they_look_like_json() {
     ] {
         let expected = expected.map(|text| text.map(str::to_owned));
         assert_eq!(mapped(expression, body), expected, "{expression} of {body}");
+    }
+    for expression in ["method.request.body", "method.request.body.a"] {
+        let deep = mapped(expression, &"[".repeat(1_000));
+        assert_eq!(deep, Err(MappingError::BodyTooMuch(Side::Request)), "{expression}");
     }
 }
 

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::super::content::BinaryTypes;
-use super::super::context::CallContext;
+use super::super::context::{CallContext, CallerFacts, ClientCert};
 use super::super::request::{MappedRequest, RequestSide};
 use super::super::template::{Parameters, Place};
 use super::super::{MappingError, Side, mock};
@@ -103,7 +103,10 @@ fn a_template_sees_body_parameters_and_variables() {
         ("$input.json('$.a')", r#"{"a": [1]}"#, "[1]"),
         ("$input.params('id')", "", "a%2Fb"),
         ("$input.params('q')", "", "x y"),
-        ("$input.params('X-One')", "", "1"),
+        ("$input.params('x-one')", "", "1"),
+        // The client wrote it in lower case (12.5).
+        ("<$input.params('X-One')>", "", "<>"),
+        ("$input.params('User-Agent') $input.params('user-agent')", "", "curl/8 curl/8"),
         ("$input.params().header.x-two", "", "b"),
         ("<$input.params('expect')>", "", "<>"),
         ("$input.params().path.id", "", "a%2Fb"),
@@ -186,7 +189,7 @@ fn bodies_are_converted_for_the_integration() {
     }
 }
 
-/// AWS: "Mock integrations for REST APIs"; leniency and failures as recorded.
+/// rest-data-plane 7.2. AWS: "Mock integrations for REST APIs"; leniency and failures as recorded.
 #[test]
 fn a_mock_names_its_status() {
     for (text, named) in [
@@ -197,11 +200,39 @@ fn a_mock_names_its_status() {
         (r#"{"statusCode": 200, "x": {"statusCode": 1, 'y': [1, "}"]}}"#, Some(200)),
         (r#"{"x": {"statusCode": 201}, "statusCode": 202}"#, Some(202)),
         (r#"{"a": "\"statusCode\": 1", "statusCode": 203}"#, Some(203)),
+        // Names run to the colon, values to the comma or brace.
+        ("{statusCode: 200,super{ f}oo: [ba r]}", Some(200)),
+        ("{statusCode: 200, foo}: [ba r]}", Some(200)),
+        ("{statusCode: 200, foo'}: [ba r]}", Some(200)),
+        ("{statusCode: 200, }foo: [ba r]}", Some(200)),
+        ("{statusCode: 200, }foo: ''}", Some(200)),
+        (r#"{"statusCode": 200, "a": }"#, Some(200)),
+        ("{statusCode: 200, foo: a:b}", Some(200)),
+        ("{statusCode: 200, foo: it's}", Some(200)),
+        ("{statusCode: 200, foo: b{ar}", Some(200)),
+        ("{statusCode: 200, foo}: [ba}r]}", Some(200)),
+        ("{foo: it's b{ar, a: [x y, {b: c}], statusCode : 201 }", Some(201)),
+        ("{a: 'b, statusCode: 500', statusCode: 202}", Some(202)),
+        ("{a: {statusCode: 500}, statusCode: 203, statusCode: 204}", Some(204)),
+        ("{\nstatusCode: 200,\n a: b\n}\n", Some(200)),
+        ("{statusCode: 200, {foo: [ba r]}", None),
+        (r#"{"statusCode": 200 "a":1}"#, None),
+        ("{statusCode: 200 foo: bar}", None),
+        (r#"{"statusCode": 200, 'a':"b" 'c':1}"#, None),
+        ("{statusCode: 200, a: {b: 1} c: 1}", None),
+        ("{statusCode: 200, a: [b}", None),
+        ("{statusCode: 200, a: 'b}", None),
+        ("{statusCode: 200, a}", None),
+        ("{{statusCode: 200}}", None),
+        ("{statusCode 200}", None),
+        (r#"{"statusCode ": 200}"#, None),
+        ("{statusCode: null}", None),
         (r#"{"statusCode": "200"}"#, None),
         (r#"{"statusCode": 2.5}"#, None),
         (r#"{"code": 200}"#, None),
         (r#"{"statusCode": 200"#, None),
-        (r#"{"statusCode": 200} x"#, None),
+        // What stands behind the object is not looked at.
+        (r#"{"statusCode": 200} x"#, Some(200)),
         (r#"[{"statusCode": 200}]"#, None),
         ("statusCode: 200", None),
         ("{", None),
@@ -215,8 +246,10 @@ fn a_mock_names_its_status() {
         let status = mock::status(text).ok().map(|status| status.as_u16());
         assert_eq!(status, named, "{text}");
     }
-    let deep = "[".repeat(100_000);
-    assert_eq!(mock::status(&format!("{{a: {deep}")), Err(MappingError::NoMockStatus));
+    for deep in ["[", "{a:"] {
+        let deep = format!("{{a: {}", deep.repeat(100_000));
+        assert_eq!(mock::status(&deep), Err(MappingError::NoMockStatus));
+    }
 }
 
 proptest! {
@@ -224,6 +257,11 @@ proptest! {
     fn a_mock_s_reader_never_panics(text in "[{}\\[\\]\"':,\\\\a0 é]{0,40}") {
         let _status = mock::status(&text);
         let _status = mock::status(&format!("{{{text}"));
+        // Whatever stands behind the status, it is that or none; both readings come to an end.
+        let status = mock::status(&format!("{{statusCode: 200, x{text}"));
+        prop_assert!(status.is_err() || status.is_ok_and(|status| status.as_u16() == 200));
+        let long = format!("{{statusCode: 200, x{}", text.repeat(500));
+        let _status = mock::status(&long);
     }
 
     /// Whatever JSON says the lenient reader says, too.
@@ -232,6 +270,46 @@ proptest! {
         let text = serde_json::json!({"noise": noise, "statusCode": status}).to_string();
         prop_assert_eq!(mock::status(&text).unwrap().as_u16(), status);
     }
+}
+
+/// rest-data-plane 5.5: claims have no text as a whole, each of them has; of mTLS's certificate all
+/// parts can be asked for.
+#[test]
+fn a_template_sees_claims_and_the_client_s_certificate() {
+    let cert = ClientCert {
+        pem: "-----BEGIN".into(),
+        subject_dn: "CN=me".into(),
+        issuer_dn: "CN=ca".into(),
+        serial_number: "a1".into(),
+        not_before: "May 28 12:30:02 2019 GMT".into(),
+        not_after: "Aug  5 09:36:04 2021 GMT".into(),
+    };
+    let mut caller = CallerFacts { client_cert: Some(Box::new(cert)), ..CallerFacts::default() };
+    caller.claims.insert("sub".into(), "s".into());
+    caller.claims.insert("cognito:groups".into(), "g,h".into());
+    for (template, expected) in [
+        ("[$context.authorizer.claims]", "[]"),
+        ("$context.authorizer.claims.sub", "s"),
+        ("$context.authorizer.claims['cognito:groups']", "g,h"),
+        ("[$context.authorizer.claims.nope]", "[]"),
+        ("$context.identity.clientCert.clientCertPem", "-----BEGIN"),
+        ("$context.identity.clientCert.subjectDN", "CN=me"),
+        ("$context.identity.clientCert.issuerDN", "CN=ca"),
+        ("$context.identity.clientCert.serialNumber", "a1"),
+        ("$context.identity.clientCert.validity.notBefore", "May 28 12:30:02 2019 GMT"),
+        ("$context.identity.clientCert.validity.notAfter", "Aug  5 09:36:04 2021 GMT"),
+        ("[$context.identity.clientCert.validity.nope]", "[]"),
+    ] {
+        let integration = integration(&[("application/json", template)], Passthrough::Never);
+        let side = with_route(|route| RequestSide::compile(&integration, route)).unwrap();
+        let plan = side.plan(&headers(&[]), &BinaryTypes::default()).unwrap();
+        let mapped = with_call(Some(&caller), |call| plan.run(call, None)).unwrap();
+        assert_eq!(mapped.body.unwrap(), expected, "{template}");
+    }
+    // An anonymous caller has none of them.
+    let template = "[$context.authorizer.claims.sub][$context.identity.clientCert.subjectDN]";
+    let integration = integration(&[("application/json", template)], Passthrough::Never);
+    assert_eq!(sent(&integration, None, "").unwrap().1.body.unwrap(), "[][]");
 }
 
 /// rest-data-plane 12.5: names in a map of all headers are those the client wrote, or lower case

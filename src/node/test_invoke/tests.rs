@@ -142,7 +142,7 @@ async fn constant_templates_make_the_bodies() {
     };
     let answer = run(json!({"Accept": "text/plain"})).await;
     assert_eq!((answer["status"].as_u64(), answer["body"].as_str()), (Some(200), Some("told")));
-    assert_eq!(answer["headers"]["Content-Type"], "text/plain");
+    assert_eq!(answer["headers"]["Content-Type"], "application/json");
     let lines = lines(&answer);
     for line in [
         "Endpoint request body after transformations: asked",
@@ -408,10 +408,12 @@ async fn templates_compute_in_a_test_call() {
     method["methodIntegration"]["requestTemplates"] = json!({"application/json":
         "#set($context.responseOverride.header.x = $input.params('petId')){statusCode: 200}"});
     method["methodIntegration"]["integrationResponses"]["200"]["responseTemplates"] = json!({"application/json": "$context.stage $stageVariables.v $context.resourcePath \
-            $input.params('X-Forwarded-For') $input.params().header.X-Forwarded-Proto"});
-    let request = json!({"pathWithQueryString": "/pets/7", "stageVariables": {"v": "w"}});
+            $input.params('X-Forwarded-For') $input.params().header.X-Forwarded-Proto \
+            $input.params('X-One')$input.params('x-one')"});
+    let request = json!({"pathWithQueryString": "/pets/7", "stageVariables": {"v": "w"},
+        "headers": {"X-One": "1"}});
     let answer = run(&invoke("/pets/{petId}", method, request), &integrations).await;
-    let expected = "test-invoke-stage w /pets/{petId} 127.0.0.1 https";
+    let expected = "test-invoke-stage w /pets/{petId} 127.0.0.1 https 1";
     assert_eq!(answer["body"], expected);
     assert_eq!(answer["headers"]["X"], "7");
 }
