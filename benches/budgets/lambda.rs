@@ -78,7 +78,6 @@ fn lambda_event(bencher: Bencher<'_, '_>) {
         trace_id: &trace_id,
         proto: "https",
         port: 443,
-        edge: None,
         body: body.as_bytes(),
         is_binary: false,
     };

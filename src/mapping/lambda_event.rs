@@ -4,12 +4,12 @@
 //! are sorted by name without regard to case, as every event of a Regional API shows them.
 //!
 //! AWS: "Lambda proxy integrations in API Gateway" (input format); rest-data-plane 1.4, 7.3, 7.4,
-//! 7.7, 12.6 and 15.1.
+//! 7.7 and 15.1.
 
 use std::borrow::Cow;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use indexmap::IndexMap;
@@ -66,8 +66,6 @@ pub struct Event<'a> {
     /// `https` or `http`, and the port the client called.
     pub proto: &'a str,
     pub port: u16,
-    /// The edge the call came over.
-    pub edge: Option<&'a str>,
     /// Taken out of its content coding.
     pub body: &'a [u8],
     /// The body goes in as base64.
@@ -152,7 +150,7 @@ impl Event<'_> {
     fn lines(&self) -> Vec<Line<'_>> {
         let headers = self.call.headers;
         let mut lines = Vec::with_capacity(headers.len() + 16);
-        for name in headers.keys().filter(|name| is_visible(name) && !self.is_own(name)) {
+        for name in headers.keys().filter(|name| is_visible(name) && !is_own(name)) {
             let spelled = match name.as_str() {
                 // Recorded: these two are normalised, whatever the client wrote.
                 "authorization" => "Authorization",
@@ -181,21 +179,7 @@ impl Event<'_> {
         add("X-Forwarded-For", self.forwarded_for().into());
         add("X-Forwarded-Port", self.port.to_string().into());
         add("X-Forwarded-Proto", self.proto.to_owned().into());
-        if let Some(edge) = self.edge {
-            self.of_edge(edge, &mut add);
-        }
         lines
-    }
-
-    /// Headers of which the event has the gateway's own word, whatever the client says.
-    fn is_own(&self, name: &HeaderName) -> bool {
-        match name.as_str() {
-            "x-amzn-trace-id" | "x-forwarded-for" | "x-forwarded-port" | "x-forwarded-proto" => {
-                true
-            }
-            "via" | "x-amz-cf-id" => self.edge.is_some(),
-            other => self.edge.is_some() && other.starts_with("cloudfront-"),
-        }
     }
 
     fn forwarded_for(&self) -> String {
@@ -206,28 +190,6 @@ impl Event<'_> {
         }
         text::push_address(self.call.source_ip, &mut chain);
         String::from_utf8_lossy(&chain).into_owned()
-    }
-
-    /// What an edge-optimized endpoint adds (rest-data-plane 12.6), as far as this gateway knows
-    /// it: nobody looks up countries and networks.
-    fn of_edge(&self, edge: &str, add: &mut dyn FnMut(&'static str, Cow<'static, str>)) {
-        let agent = self.call.headers.get(header::USER_AGENT);
-        let agent = agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        let device = Device::of(agent);
-        let is = |wanted| Cow::Borrowed(if device == wanted { "true" } else { "false" });
-        add("CloudFront-Forwarded-Proto", self.proto.to_owned().into());
-        add("CloudFront-Is-Desktop-Viewer", is(Device::Desktop));
-        add("CloudFront-Is-Mobile-Viewer", is(Device::Mobile));
-        add("CloudFront-Is-SmartTV-Viewer", is(Device::SmartTv));
-        add("CloudFront-Is-Tablet-Viewer", is(Device::Tablet));
-        let version = if self.call.protocol == "HTTP/2.0" { "2.0" } else { "1.1" };
-        let mut via = format!("{version} {edge}.tidegate (Tidegate)");
-        if let Some(clients) = self.call.headers.get(header::VIA).and_then(|via| via.to_str().ok())
-        {
-            via = format!("{clients}, {via}");
-        }
-        add("Via", via.into());
-        add("X-Amz-Cf-Id", URL_SAFE.encode(self.call.request_id.as_bytes()).into());
     }
 
     fn request_context(&self, out: &mut Vec<u8>) {
@@ -332,28 +294,12 @@ enum Values<'a> {
     Made(Cow<'a, str>),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Device {
-    Desktop,
-    Mobile,
-    SmartTv,
-    Tablet,
-}
-
-impl Device {
-    /// A guess, as CloudFront's is one.
-    fn of(user_agent: &str) -> Self {
-        let has = |words: &[&str]| words.iter().any(|word| user_agent.contains(word));
-        if has(&["SmartTV", "SMART-TV", "AppleTV", "HbbTV", "GoogleTV"]) {
-            Device::SmartTv
-        } else if has(&["iPad", "Tablet"]) {
-            Device::Tablet
-        } else if has(&["Mobi", "iPhone", "iPod"]) {
-            Device::Mobile
-        } else {
-            Device::Desktop
-        }
-    }
+/// Headers of which the event has the gateway's own word, whatever the client says.
+fn is_own(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "x-amzn-trace-id" | "x-forwarded-for" | "x-forwarded-port" | "x-forwarded-proto"
+    )
 }
 
 /// Client headers that no function sees (recorded: header remapping tests).

@@ -24,11 +24,12 @@ use crate::model::ids::NodeName;
 use crate::pipeline::customise::customise;
 use crate::pipeline::deliver::IdText;
 use crate::pipeline::fill::Chained;
+use crate::pipeline::integrate::proto;
 use crate::pipeline::record::{Meant, Told};
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{
     Errand, Gateway, Named, at_once, deliver, first_half, record, refusal, second_half, stage_log,
-    validate,
+    validate, viewer,
 };
 
 /// Door 1: a client's request.
@@ -237,9 +238,11 @@ pub struct Forwarded {
 /// (any more); nothing has been done.
 pub async fn answer_edge(
     gateway: &Arc<Gateway>,
-    forwarded: Forwarded,
+    mut forwarded: Forwarded,
     body: Body,
 ) -> Option<Reply> {
+    let Forwarded { head, edge, client, id, .. } = &mut forwarded;
+    viewer::tell(head, edge.as_str(), proto(client), id);
     let call = Arc::new(Call {
         id: forwarded.id,
         extended_id: forwarded.extended_id,

@@ -17,7 +17,9 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::call::{Body, BodyError, Call, IntegrationReport, MappedParameters, Reply, Spelling};
+use crate::call::{
+    Body, BodyError, Call, Connection, IntegrationReport, MappedParameters, Reply, Spelling,
+};
 use crate::deployment::snapshot::{self, CustomFlow, Flow, Resolved};
 use crate::integration::lambda::InvokeError;
 use crate::integration::{Forwarded, IntegrationError, IntegrationRequest, Integrations, trace};
@@ -351,13 +353,18 @@ impl<'c> Passage<'c> {
             mapped,
             peer: connection.peer.ip(),
             forwarded: Forwarded {
-                proto: if connection.tls_version.is_empty() { "http" } else { "https" },
+                proto: proto(connection),
                 port: connection.local.port(),
             },
             trace_id: trace::extend(head.headers.get(TRACE_ID), *received_at),
             id: *id,
         }
     }
+}
+
+/// How the client reached the gateway: `https` or `http`.
+pub(super) fn proto(connection: &Connection) -> &'static str {
+    if connection.tls_version.is_empty() { "http" } else { "https" }
 }
 
 /// What a mapping may read of the call.

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
-use crate::call::{Body, BodyError, Call, Door, IntegrationReport, Reply};
+use crate::call::{Body, BodyError, Call, IntegrationReport, Reply};
 use crate::deployment::snapshot::{self, LambdaProxyFlow, Resolved};
 use crate::integration::lambda::Invoked;
 use crate::integration::{FunctionCall, IntegrationError};
@@ -48,10 +48,6 @@ pub(super) async fn lambda_proxy(
         trace_id: &request.trace_id,
         proto: request.forwarded.proto,
         port: request.forwarded.port,
-        edge: match &call.connection.door {
-            Door::Tunnel { edge } => Some(edge.as_str()),
-            Door::Edge | Door::Region | Door::Private => None,
-        },
         body: &body,
         is_binary: binary.is_body(clients),
     };

@@ -39,6 +39,7 @@ pub mod record;
 pub mod refusal;
 mod stage_log;
 pub mod validate;
+mod viewer;
 
 pub use origin::Origin;
 use record::Meant;

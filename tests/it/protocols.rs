@@ -55,6 +55,7 @@ fn every_protocol_carries_a_call() {
                 assert_eq!(seen.headers["x-own"], "mine", "{what}");
                 assert_eq!(&seen.body[..], if method == "GET" { &b""[..] } else { b"body" });
                 assert_eq!(seen.headers["x-forwarded-for"], "10.0.3.1", "{what}");
+                assert_eq!(seen.headers["cloudfront-forwarded-proto"], "https", "{what}");
             }
         }
     });
