@@ -241,7 +241,8 @@ async fn ssm_is_asked_by_the_query_and_answers_wrapped() {
     let wrapped = "{\"GetParameterResponse\":{\"GetParameterResult\":{\"Parameter\":\
                    {\"Value\":\"5\"}},\"ResponseMetadata\":{\"RequestId\":\"r-1\"}}}";
     type Headers<'c> = &'c [(&'static str, &'static str)];
-    let cases: [(Headers<'_>, &[(&str, &str)], &'static str, &str, u16, &str); 3] = [
+    type Case<'c> = (Headers<'c>, &'c [(&'c str, &'c str)], &'static str, &'c str, u16, &'c str);
+    let cases: [Case<'_>; 3] = [
         (&[], &name, FOUND, r#"{"Name":"/a b","WithDecryption":true}"#, 200, wrapped),
         (
             &[form],
