@@ -397,7 +397,7 @@ impl Translator<'_> {
                     u32::from('\\')
                 }
             },
-            'x' => self.hexadecimal(2).unwrap_or(u32::from('x')),
+            'x' => self.hexadecimal(2).unwrap_or_else(|| u32::from('x')),
             'u' => self.unit(),
             other => u32::from(other),
         };

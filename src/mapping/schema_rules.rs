@@ -85,7 +85,7 @@ pub(super) enum Rule {
     AdditionalProperties { named: HashSet<Box<str>>, patterns: Box<[EcmaRegex]> },
     AllOf(Box<[usize]>),
     AnyOf(Box<[usize]>),
-    Dependencies { names: Box<[(Box<str>, Box<[Box<str>]>)]>, schemas: Box<[(Box<str>, usize)]> },
+    Dependencies { names: Box<[Wanted]>, schemas: Box<[(Box<str>, usize)]> },
     Enum(Box<[Json<'static>]>),
     Format(Format),
     MaxItems(u64),
@@ -104,6 +104,9 @@ pub(super) enum Rule {
     Type(u8),
     UniqueItems,
 }
+
+/// A name, and the names that must be there with it.
+type Wanted = (Box<str>, Box<[Box<str>]>);
 
 pub(super) struct Limit {
     pub(super) text: String,
@@ -606,7 +609,7 @@ impl Rule {
 }
 
 fn dependencies_hold(
-    names: &[(Box<str>, Box<[Box<str>]>)],
+    names: &[Wanted],
     members: &super::schema_body::Members<'_>,
     report: &mut Report,
 ) {
