@@ -15,6 +15,8 @@
 mod integration;
 mod settings;
 
+pub use integration::is_http_endpoint;
+
 use std::fmt;
 
 use indexmap::IndexMap;
@@ -22,7 +24,6 @@ use serde_json::Value;
 
 use crate::deployment::compile::{self, of_canary};
 use crate::deployment::router::Router;
-use crate::mapping::CompileError;
 use crate::mapping::context::RouteFacts;
 use crate::mapping::gateway_responses::GatewayResponses;
 use crate::mapping::parameters::RequestMapping;
@@ -223,7 +224,8 @@ impl Findings {
         if self.more > 0 {
             let what = format!("{} more places are not listed", self.more);
             let place = "…".to_owned();
-            self.list.push(Unserved { place, what, hint: None, is_unbuilt: false });
+            let is_unbuilt = self.list.iter().all(|unserved| unserved.is_unbuilt);
+            self.list.push(Unserved { place, what, hint: None, is_unbuilt });
         }
         self.list
     }
@@ -448,7 +450,8 @@ fn mappings_compile(
     for (target, source) in &integration.request_parameters {
         let one = IndexMap::from_iter([(target.clone(), source.clone())]);
         if let Err(err) = RequestMapping::compile(&one, kind, &facts) {
-            mapping_failed(&format!("{place} integration requestParameters {target}"), &err, found);
+            let place = format!("{place} integration requestParameters {target}");
+            found.add(place, err.to_string(), None);
         }
     }
     let templates = &integration.request_templates;
@@ -470,13 +473,13 @@ fn mappings_compile(
                 ..IntegrationResponse::default()
             };
             if let Err(err) = compiles(one) {
-                mapping_failed(&format!("{place} responseParameters {target}"), &err, found);
+                found.add(format!("{place} responseParameters {target}"), err.to_string(), None);
             }
         }
         let mut bare = response.clone();
         bare.response_parameters.clear();
         if let Err(err) = compiles(bare) {
-            mapping_failed(&place, &err, found);
+            found.add(place.as_str(), err.to_string(), None);
         }
     }
     // Whatever else keeps a deployment from being compiled.
@@ -484,16 +487,6 @@ fn mappings_compile(
         && let Err(err) = compile::flow(method, &facts)
     {
         found.add(format!("{place} integration"), err.to_string(), None);
-    }
-}
-
-/// A source that the control plane takes is a right one; it can only be that nobody evaluates it.
-fn mapping_failed(place: &str, err: &CompileError, found: &mut Findings) {
-    match err {
-        CompileError::BadExpression { expression, .. } if expression.starts_with("context.") => {
-            found.unbuilt(place, &format!("the source `{expression}`"));
-        }
-        _ => found.add(place, err.to_string(), None),
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod compression;
 pub mod content;
 pub mod context;
+mod ecma_regex;
 pub mod gateway_responses;
 pub mod java_regex;
 pub mod json_path;
@@ -21,6 +22,9 @@ pub mod parameters;
 pub mod request;
 pub mod responses;
 pub mod schema;
+mod schema_body;
+mod schema_number;
+mod schema_rules;
 mod schema_weight;
 mod sources;
 pub mod template;

@@ -8,18 +8,21 @@
 //!
 //! AWS: Developer Guide, "Data models for REST APIs", "Request validation for REST APIs in API
 //! Gateway"; JSON Schema draft 4. Formats beyond draft 4's (`int32` and others) have no effect.
-//! `minItems` and `maxItems` have, whatever the page of known issues says: recorded.
+//! `minItems` and `maxItems` have, whatever the page of known issues says: recorded. Patterns are
+//! those of ECMA 262, see `ecma_regex`; a schema is otherwise judged by the draft's own schema.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value, json};
 
+use super::ecma_regex;
+use super::schema_body::Json;
+use super::schema_rules::{BadPattern, Rules};
 use super::schema_weight;
-use super::validation_errors;
 use crate::model::quotas;
 
 /// The model that takes every JSON text; methods may name it where it is not kept. AWS: "Data
@@ -29,12 +32,6 @@ const EMPTY: &str = "Empty";
 const MODELS_URL: &str = "https://apigateway.amazonaws.com/restapis/";
 /// Formats of draft 4, section 7.3.
 const FORMATS: [&str; 7] = ["date-time", "email", "hostname", "ipv4", "ipv6", "regex", "uri"];
-/// Steps back of one match. Java's expressions have no bound; a pattern that needs more on a value
-/// counts as not matched.
-const BACKTRACKS_MAX: usize = 100_000;
-/// Size of one compiled pattern, bytes: the default of the `regex` crate is ten times that.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
-
 /// Why a model cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
@@ -50,6 +47,8 @@ pub enum SchemaError {
     TooHeavy(#[from] schema_weight::TooHeavy),
     #[error("not a schema of draft 4: {0}")]
     NotASchema(String),
+    #[error("the pattern `{pattern}` is no regular expression of ECMA 262: {cause}")]
+    BadPattern { pattern: String, cause: String },
 }
 
 /// The compiled models of one API, by name.
@@ -58,9 +57,8 @@ pub struct Models(HashMap<Box<str>, Arc<Model>>);
 
 /// One compiled model.
 pub struct Model {
-    validator: Validator,
+    rules: Rules,
     takes_no_body: bool,
-    reported_bytes_max: usize,
 }
 
 /// Whether a body fits.
@@ -111,19 +109,10 @@ impl Model {
     ) -> Result<Self, SchemaError> {
         let document = gather(api_id, texts, name)?;
         let weight = schema_weight::weigh(&document)?;
-        let patterns = PatternOptions::fancy_regex()
-            .backtrack_limit(BACKTRACKS_MAX)
-            .size_limit(PATTERN_BYTES_MAX);
-        let validator = jsonschema::options()
-            .with_draft(Draft::Draft4)
-            .with_pattern_options(patterns)
-            .should_validate_formats(true)
-            .offline()
-            .build(&document)
-            .map_err(|err| SchemaError::NotASchema(short(err.to_string())))?;
-        let takes_no_body = validator.is_valid(&json!({}));
-        let reported_bytes_max = weight.reported_bytes_max;
-        Ok(Self { validator, takes_no_body, reported_bytes_max })
+        conforms(&document)?;
+        let rules = Rules::compile(&document, weight.recursion_branches)?;
+        let takes_no_body = rules.fit(&Json::of(&json!({})));
+        Ok(Self { rules, takes_no_body })
     }
 
     /// Recorded: no body is validated as `{}`, whatever the model is of.
@@ -131,30 +120,69 @@ impl Model {
         self.takes_no_body
     }
 
-    /// Compares a body with the model. A body nested deeper than the JSON parser goes (128) counts
-    /// as no JSON.
+    /// Compares a body with the model.
     pub fn check(&self, body: &[u8]) -> Fit {
         if body.is_empty() {
             return if self.takes_no_body { Fit::Fits } else { Fit::DoesNotFit };
         }
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) if self.validator.is_valid(&value) => Fit::Fits,
-            Ok(_) => Fit::DoesNotFit,
-            Err(_) => Fit::NotJson,
+        match Json::read(body) {
+            Some(value) if self.rules.fit(&value) => Fit::Fits,
+            Some(_) => Fit::DoesNotFit,
+            None => Fit::NotJson,
         }
     }
 
     /// `$context.error.validationErrorString` of a body that does not fit. Empty for one that is
-    /// no JSON, and where finding all errors could take longer than anybody waits.
+    /// no JSON.
     pub fn report(&self, body: &[u8]) -> String {
         let text: &[u8] = if body.is_empty() { b"{}" } else { body };
-        if text.len() > self.reported_bytes_max {
-            return String::new();
+        Json::read(text).map(|value| self.rules.report(&value)).unwrap_or_default()
+    }
+}
+
+/// Whether all patterns of a schema are regular expressions, whatever else it is: what a model may
+/// be kept with.
+///
+/// # Errors
+/// The first pattern that is none.
+pub fn check_patterns(schema: &Value) -> Result<(), SchemaError> {
+    let Value::Object(members) = schema else { return Ok(()) };
+    for (key, value) in members {
+        match (key.as_str(), value) {
+            ("pattern", Value::String(pattern)) => check_pattern(pattern)?,
+            ("patternProperties", Value::Object(table)) => {
+                table.keys().try_for_each(|pattern| check_pattern(pattern))?;
+                table.values().try_for_each(check_patterns)?;
+            }
+            ("properties" | "definitions" | "dependencies", Value::Object(table)) => {
+                table.values().try_for_each(check_patterns)?;
+            }
+            ("enum" | "default" | "example" | "examples", _) => {}
+            (_, Value::Array(list)) => list.iter().try_for_each(check_patterns)?,
+            (_, value) => check_patterns(value)?,
         }
-        match serde_json::from_slice::<Value>(text) {
-            Ok(value) => validation_errors::report(self.validator.iter_errors(&value)),
-            Err(_) => String::new(),
-        }
+    }
+    Ok(())
+}
+
+fn check_pattern(pattern: &str) -> Result<(), SchemaError> {
+    ecma_regex::check(pattern)
+        .map_err(|cause| BadPattern { pattern: pattern.to_owned(), cause: cause.to_owned() }.into())
+}
+
+impl From<BadPattern> for SchemaError {
+    fn from(BadPattern { pattern, cause }: BadPattern) -> Self {
+        Self::BadPattern { pattern: short(pattern), cause }
+    }
+}
+
+/// Whether the draft's own schema fits. Patterns have another judge.
+fn conforms(document: &Value) -> Result<(), SchemaError> {
+    let judge = jsonschema::draft4::meta::validator();
+    let is_of_pattern = |kind: &ValidationErrorKind| matches!(kind, ValidationErrorKind::Format { format } if format == "regex");
+    match judge.iter_errors(document).find(|err| !is_of_pattern(err.kind())) {
+        Some(err) => Err(SchemaError::NotASchema(short(err.to_string()))),
+        None => Ok(()),
     }
 }
 

@@ -12,11 +12,6 @@ use serde_json::{Map, Value};
 /// Schemas and other objects one body's value may be compared with, references written out. Real
 /// models have hundreds.
 const NODES_MAX: u64 = 20_000;
-/// Longest body whose errors are all found, bytes.
-const REPORTED_BYTES_MAX: usize = 64 * 1024;
-/// Where one value is compared with several schemas, each of them has its errors: schemas times
-/// bytes of a body, such as 100 times 4 KiB.
-const REPORTED_ERRORS_MAX: u64 = 400_000;
 /// Schemas that are asked about one and the same value in a row, by reference or combination. With
 /// the depth of a body (128) it bounds the stack.
 const HOPS_MAX: u32 = 24;
@@ -39,9 +34,9 @@ pub enum TooHeavy {
 /// What a bearable schema is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Weight {
-    /// Bytes of the longest body whose errors can be listed. None where a recursion branches: each
-    /// level of the body would double them.
-    pub reported_bytes_max: usize,
+    /// Whether a recursion branches: each level of a body would double the work of who compares a
+    /// value with a schema on every way that leads there.
+    pub recursion_branches: bool,
 }
 
 /// Weighs a document.
@@ -56,14 +51,9 @@ pub(super) fn weigh(document: &Value) -> Result<Weight, TooHeavy> {
         is_recursive: false,
         branches: false,
     };
-    let nodes = scales.nodes(document, 0)?;
+    scales.nodes(document, 0)?;
     scales.all_hops(document)?;
-    let most = match (scales.branches, scales.is_recursive) {
-        (false, _) => REPORTED_BYTES_MAX,
-        (true, true) => 0,
-        (true, false) => usize::try_from(REPORTED_ERRORS_MAX / nodes.max(1)).unwrap_or(0),
-    };
-    Ok(Weight { reported_bytes_max: most.min(REPORTED_BYTES_MAX) })
+    Ok(Weight { recursion_branches: scales.is_recursive && scales.branches })
 }
 
 struct Scales<'d> {

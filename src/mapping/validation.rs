@@ -145,11 +145,11 @@ impl Required {
     fn is_in(&self, request: &Parameters<'_>) -> bool {
         let there = |text: &[u8]| !text.trim_ascii().is_empty();
         match &self.place {
-            Place::Header(name) => {
-                let values = request.headers.get_all(name);
-                values.iter().any(|value| there(value.as_bytes()))
-                    || (*name == header::HOST && there(request.host.as_bytes()))
-            }
+            // The last of several decides, as it does in a query.
+            Place::Header(name) => match request.headers.get_all(name).iter().next_back() {
+                Some(value) => there(value.as_bytes()),
+                None => *name == header::HOST && there(request.host.as_bytes()),
+            },
             Place::Query => request.query.is_some_and(|query| {
                 query::last(query, &self.name).is_some_and(|value| there(value.as_bytes()))
             }),

@@ -1,223 +1,235 @@
 //! What is wrong with a body, in the words of the validator that AWS uses.
 //!
 //! `$context.error.validationErrorString` is a list as Java prints it, of messages of the library
-//! `json-schema-validator` (fge): `[object has missing required properties (["id","name"])]`. Like
-//! that library, nothing is said of what is within a value that is itself wrong.
+//! `json-schema-validator` (fge): `[object has missing required properties (["id","name"])]`. Texts
+//! and patterns stand in it as they are: whoever puts the report into JSON puts it into quotes.
 //!
 //! Known from the field are that form and the message for missing properties (rest-data-plane 3.5);
 //! all other messages follow the library's catalogue as remembered.
 
-use std::fmt::Write as _;
+use super::schema_body::{Json, Members, in_quotes};
+use super::schema_rules::{Limit, Rule, TYPES, is_allowed, type_of};
 
-use jsonschema::ValidationError;
-use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
-use serde_json::Value;
-
-/// Errors looked at; a body can have as many as it has values.
-const ERRORS_MAX: usize = 200;
 /// Length of the report, bytes; it has to fit into a line of the access log, and into a header.
 const REPORT_BYTES_MAX: usize = 4 * 1024;
 /// A value quoted in a message, bytes.
 const QUOTED_BYTES_MAX: usize = 512;
 
-/// The list of all messages.
-pub(super) fn report<'e>(errors: impl Iterator<Item = ValidationError<'e>>) -> String {
-    let errors: Vec<_> = errors.take(ERRORS_MAX).collect();
-    let mut report = String::from("[");
-    let mut told: Vec<String> = Vec::new();
-    for error in &errors {
-        let path = error.instance_path().as_str();
-        let wrong_above = errors.iter().any(|other| is_above(other.instance_path().as_str(), path));
-        if wrong_above {
-            continue;
-        }
-        let text = match error.kind() {
-            // One message for all that one value lacks.
-            Kind::Required { .. } => lacking(&errors, path),
-            kind => message(kind, error.instance()),
-        };
-        let is_new = !matches!(error.kind(), Kind::Required { .. })
-            || !told.iter().any(|place| place == path);
-        if !is_new {
-            continue;
-        }
-        if matches!(error.kind(), Kind::Required { .. }) {
-            told.push(path.to_owned());
-        }
-        if report.len() + text.len() > REPORT_BYTES_MAX {
-            break;
-        }
-        if report.len() > 1 {
-            report.push_str(", ");
-        }
-        report.push_str(&text);
+/// What a comparison has found so far.
+pub(super) struct Report {
+    /// `None` where nobody asks what is wrong.
+    text: Option<String>,
+    has_failed: bool,
+    is_full: bool,
+}
+
+impl Report {
+    /// For who only wants to know whether anything is wrong.
+    pub(super) fn of_the_first() -> Self {
+        Self { text: None, has_failed: false, is_full: false }
     }
-    report.push(']');
-    report
-}
 
-/// Whether the first of two JSON pointers is a place around the second.
-fn is_above(outer: &str, inner: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
-}
-
-fn lacking(errors: &[ValidationError<'_>], path: &str) -> String {
-    let mut missing: Vec<&str> = Vec::new();
-    for error in errors.iter().filter(|error| error.instance_path().as_str() == path) {
-        if let Kind::Required { property: Value::String(name) } = error.kind()
-            && !missing.contains(&name.as_str())
-        {
-            missing.push(name);
-        }
+    pub(super) fn of_all() -> Self {
+        Self { text: Some(String::new()), has_failed: false, is_full: false }
     }
-    format!("object has missing required properties ({})", list(&missing))
-}
 
-fn message(kind: &Kind, instance: &Value) -> String {
-    let (count, length) = (members(instance), characters(instance));
-    match kind {
-        Kind::Type { kind } => {
-            let allowed: Vec<&str> = match kind {
-                TypeKind::Single(own) => vec![own.as_str()],
-                TypeKind::Multiple(set) => set.iter().map(|own| own.as_str()).collect(),
-            };
-            format!(
-                "instance type ({}) does not match any allowed primitive type (allowed: {})",
-                type_of(instance),
-                list(&allowed)
-            )
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Whether it says what is wrong.
+    pub(super) fn tells(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// Whether looking further would change nothing.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_full || (self.has_failed && self.text.is_none())
+    }
+
+    pub(super) fn add(&mut self, message: impl FnOnce() -> String) {
+        self.has_failed = true;
+        let Some(text) = self.text.as_mut().filter(|_| !self.is_full) else { return };
+        let message = message();
+        if text.len() + message.len() > REPORT_BYTES_MAX {
+            self.is_full = true;
+            return;
         }
-        Kind::Enum { options } => format!(
-            "instance value ({}) not found in enum (possible values: {})",
-            quoted(instance),
-            quoted(options)
-        ),
-        Kind::AdditionalProperties { unexpected } => {
-            let unexpected: Vec<&str> = unexpected.iter().map(String::as_str).collect();
-            let names = cut(list(&unexpected));
-            format!("object instance has properties which are not allowed by the schema: {names}")
+        if !text.is_empty() {
+            text.push_str(", ");
         }
-        Kind::MinLength { limit } => format!(
-            "string {} is too short (length: {length}, required minimum: {limit})",
-            quoted(instance)
-        ),
-        Kind::MaxLength { limit } => format!(
-            "string {} is too long (length: {length}, maximum allowed: {limit})",
-            quoted(instance)
-        ),
-        Kind::Pattern { pattern } => format!(
-            "ECMA 262 regex {} does not match input string {}",
-            cut(Value::from(pattern.as_str()).to_string()),
-            quoted(instance)
-        ),
-        Kind::MinItems { limit } => format!(
-            "array is too short: must have at least {limit} elements but instance has {count} \
-             elements"
-        ),
-        Kind::MaxItems { limit } => format!(
-            "array is too long: must have at most {limit} elements but instance has {count} \
-             elements"
-        ),
-        Kind::AdditionalItems { limit } => format!(
-            "array has too many elements: only {limit} are allowed but instance has {count} \
-             elements"
-        ),
-        Kind::UniqueItems => "array must not contain duplicate elements".to_owned(),
-        Kind::MinProperties { limit } => {
-            format!(
-                "object has too few properties (found {count} but schema requires at least {limit})"
-            )
-        }
-        Kind::MaxProperties { limit } => {
-            format!(
-                "object has too many properties (found {count} but schema requires at most {limit})"
-            )
-        }
-        Kind::AnyOf { context } => {
-            let count = context.len();
-            format!("instance failed to match at least one required schema among {count}")
-        }
-        Kind::OneOfNotValid { context } => matched_exactly_one(0, context.len()),
-        Kind::OneOfMultipleValid { context } => {
-            let matched = context.iter().filter(|errors| errors.is_empty()).count();
-            matched_exactly_one(matched, context.len())
-        }
-        Kind::Not { .. } => "instance matched a schema which it should not have".to_owned(),
-        Kind::Format { format } => of_format(format, instance),
-        _ => of_number(kind, instance),
+        text.push_str(&message);
+    }
+
+    /// The list of all messages.
+    pub(super) fn into_text(self) -> String {
+        format!("[{}]", self.text.unwrap_or_default())
     }
 }
 
-fn of_number(kind: &Kind, instance: &Value) -> String {
-    let found = quoted(instance);
-    match kind {
-        Kind::Minimum { limit } => format!(
-            "numeric instance is lower than the required minimum (minimum: {limit}, found: {found})"
-        ),
-        Kind::Maximum { limit } => format!(
-            "numeric instance is greater than the required maximum (maximum: {limit}, found: \
-             {found})"
-        ),
-        Kind::ExclusiveMinimum { limit } => {
-            format!("numeric instance is not strictly greater than the required minimum {limit}")
-        }
-        Kind::ExclusiveMaximum { limit } => {
-            format!("numeric instance is not strictly lower than the required maximum {limit}")
-        }
-        Kind::MultipleOf { multiple_of } => {
-            format!("remainder of division is not zero ({found} / {multiple_of})")
-        }
-        _ => format!("instance does not match keyword \"{}\"", kind.keyword()),
-    }
+pub(super) fn all_of(matched: usize, of: usize) -> String {
+    format!("instance failed to match all required schemas (matched only {matched} out of {of})")
 }
 
-fn of_format(format: &str, instance: &Value) -> String {
-    let found = quoted(instance);
-    match format {
-        "date-time" => format!(
-            "string {found} is invalid against requested date format(s) \
-             [yyyy-MM-dd'T'HH:mm:ssZ, yyyy-MM-dd'T'HH:mm:ss.[0-9]{{1,12}}Z]"
-        ),
-        "email" => format!("string {found} is not a valid email address"),
-        "ipv4" => format!("string {found} is not a valid IPv4 address"),
-        "ipv6" => format!("string {found} is not a valid IPv6 address"),
-        "hostname" => format!("string {found} is not a valid hostname"),
-        "uri" => format!("string {found} is not a valid URI"),
-        _ => format!("string {found} is not a valid ECMA 262 regular expression"),
-    }
+pub(super) fn any_of(of: usize) -> String {
+    format!("instance failed to match at least one required schema among {of}")
 }
 
-fn matched_exactly_one(matched: usize, of: usize) -> String {
+pub(super) fn one_of(matched: usize, of: usize) -> String {
     format!("instance failed to match exactly one schema (matched {matched} out of {of})")
 }
 
-/// Draft 4 tells a number with a point from an integer, whatever its value.
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+pub(super) fn not() -> String {
+    "instance matched a schema which it should not have".to_owned()
+}
+
+pub(super) fn dependency(name: &str, wanted: &[Box<str>], members: &Members<'_>) -> String {
+    let missing = wanted.iter().filter(|name| !members.contains_key(&***name));
+    format!(
+        "property \"{}\" of object has missing property dependencies (schema requires {}; missing: \
+         {})",
+        cut(name.to_owned()),
+        list(wanted.iter().map(|name| &**name)),
+        list(missing.map(|name| &**name))
+    )
+}
+
+/// Of a rule that does not hold.
+pub(super) fn message(rule: &Rule, value: &Json<'_>) -> String {
+    match (rule, value) {
+        (Rule::Type(allowed), _) => {
+            let names = TYPES.iter().enumerate().filter(|(index, _)| allowed & (1 << index) != 0);
+            format!(
+                "instance type ({}) does not match any allowed primitive type (allowed: {})",
+                TYPES.get(type_of(value)).unwrap_or(&""),
+                list(names.map(|(_, name)| *name))
+            )
+        }
+        (Rule::Enum(values), _) => format!(
+            "instance value ({}) not found in enum (possible values: {})",
+            printed(value),
+            printed(&Json::List(values.to_vec()))
+        ),
+        (rule, Json::Object(members)) => of_object(rule, members),
+        (rule, Json::List(items)) => of_array(rule, items.len()),
+        (rule, Json::Text(text)) => of_text(rule, text),
+        (rule, Json::Number(found)) => of_number(rule, found),
+        _ => String::new(),
     }
 }
 
-fn members(value: &Value) -> usize {
-    match value {
-        Value::Array(list) => list.len(),
-        Value::Object(members) => members.len(),
-        _ => 0,
+fn of_object(rule: &Rule, members: &Members<'_>) -> String {
+    let count = members.len();
+    match rule {
+        Rule::Required(names) => {
+            let missing = names.iter().filter(|name| !members.contains_key(&***name));
+            let missing = list(missing.map(|name| &**name));
+            format!("object has missing required properties ({missing})")
+        }
+        Rule::AdditionalProperties { named, patterns } => {
+            let names = members.keys().map(|name| &**name);
+            let mut unwanted: Vec<&str> =
+                names.filter(|name| !is_allowed(name, named, patterns)).collect();
+            unwanted.sort_unstable();
+            let unwanted = list(unwanted.into_iter());
+            format!(
+                "object instance has properties which are not allowed by the schema: {unwanted}"
+            )
+        }
+        Rule::MaxProperties(limit) => format!(
+            "object has too many properties (found {count} but schema requires at most {limit})"
+        ),
+        Rule::MinProperties(limit) => format!(
+            "object has too few properties (found {count} but schema requires at least {limit})"
+        ),
+        _ => String::new(),
     }
 }
 
-fn characters(value: &Value) -> usize {
-    value.as_str().map_or(0, |text| text.chars().count())
+fn of_array(rule: &Rule, count: usize) -> String {
+    match rule {
+        Rule::AdditionalItems { limit } => format!(
+            "array has too many elements: only {limit} are allowed but instance has {count} \
+             elements"
+        ),
+        Rule::MaxItems(limit) => format!(
+            "array is too long: must have at most {limit} elements but instance has {count} \
+             elements"
+        ),
+        Rule::MinItems(limit) => format!(
+            "array is too short: must have at least {limit} elements but instance has {count} \
+             elements"
+        ),
+        Rule::UniqueItems => "array must not contain duplicate elements".to_owned(),
+        _ => String::new(),
+    }
 }
 
-fn quoted(value: &Value) -> String {
-    cut(value.to_string())
+fn of_text(rule: &Rule, text: &str) -> String {
+    let length = text.chars().count();
+    let found = cut(text.to_owned());
+    match rule {
+        Rule::MaxLength(limit) => {
+            format!("string \"{found}\" is too long (length: {length}, maximum allowed: {limit})")
+        }
+        Rule::MinLength(limit) => {
+            format!("string \"{found}\" is too short (length: {length}, required minimum: {limit})")
+        }
+        Rule::Pattern(pattern) => format!(
+            "ECMA 262 regex \"{}\" does not match input string \"{found}\"",
+            cut(pattern.pattern().to_owned())
+        ),
+        Rule::Format(format) => of_format(&format.name, &found),
+        _ => String::new(),
+    }
+}
+
+fn of_number(rule: &Rule, found: &str) -> String {
+    let is_limit = |limit: &Limit| limit.is_exclusive && limit.is(found);
+    let found = cut(found.to_owned());
+    match rule {
+        Rule::Minimum(limit) if is_limit(limit) => format!(
+            "numeric instance is not strictly greater than the required minimum {}",
+            limit.text
+        ),
+        Rule::Minimum(limit) => format!(
+            "numeric instance is lower than the required minimum (minimum: {}, found: {found})",
+            limit.text
+        ),
+        Rule::Maximum(limit) if is_limit(limit) => format!(
+            "numeric instance is not strictly lower than the required maximum {}",
+            limit.text
+        ),
+        Rule::Maximum(limit) => format!(
+            "numeric instance is greater than the required maximum (maximum: {}, found: {found})",
+            limit.text
+        ),
+        Rule::MultipleOf(limit) => {
+            format!("remainder of division is not zero ({found} / {})", limit.text)
+        }
+        _ => String::new(),
+    }
+}
+
+fn of_format(format: &str, found: &str) -> String {
+    match format {
+        "date-time" => format!(
+            "string \"{found}\" is invalid against requested date format(s) \
+             [yyyy-MM-dd'T'HH:mm:ssZ, yyyy-MM-dd'T'HH:mm:ss.[0-9]{{1,12}}Z]"
+        ),
+        "email" => format!("string \"{found}\" is not a valid email address"),
+        "ipv4" => format!("string \"{found}\" is not a valid IPv4 address"),
+        "ipv6" => format!("string \"{found}\" is not a valid IPv6 address"),
+        "hostname" => format!("string \"{found}\" is not a valid hostname"),
+        "uri" => format!("string \"{found}\" is not a valid URI"),
+        _ => format!("string \"{found}\" is not a valid ECMA 262 regular expression"),
+    }
+}
+
+fn printed(value: &Json<'_>) -> String {
+    let mut text = String::new();
+    value.print(&mut text, QUOTED_BYTES_MAX);
+    cut(text)
 }
 
 fn cut(mut text: String) -> String {
@@ -229,14 +241,17 @@ fn cut(mut text: String) -> String {
 }
 
 /// `["a","b"]`.
-fn list(texts: &[&str]) -> String {
+fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
     let mut list = String::from("[");
     for text in texts {
+        if list.len() > QUOTED_BYTES_MAX {
+            list.push('…');
+            break;
+        }
         if list.len() > 1 {
             list.push(',');
         }
-        // Writing into a text does not fail.
-        write!(list, "{}", Value::from(*text)).unwrap_or_default();
+        list.push_str(&in_quotes(text));
     }
     list.push(']');
     list

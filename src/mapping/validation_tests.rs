@@ -68,6 +68,13 @@ fn what_is_missing_is_named_in_the_order_of_the_keys() {
         (&there[..], Some("qs1=%20+"), Some("v"), "qs1"),
         (&[("x-header-param", " ")][..], Some("qs1=1"), Some("v"), "x-header-param"),
         (&[("x-header-param", "")][..], Some("qs1=1"), Some("v"), "x-header-param"),
+        (
+            &[("x-header-param", "1"), ("x-header-param", "")][..],
+            Some("qs1=1"),
+            Some("v"),
+            "x-header-param",
+        ),
+        (&there[..], Some("qs1=1&qs1="), Some("v"), "qs1"),
         (&there[..], Some("qs1=1"), Some("%20"), "issuer"),
         (&there[..], Some("qs1=1"), None, "issuer"),
         (&[][..], Some("QS1=1"), Some("v"), "x-header-param, qs1"),
@@ -75,6 +82,9 @@ fn what_is_missing_is_named_in_the_order_of_the_keys() {
         let message = format!("Missing required request parameters: [{expected}]");
         assert_eq!(missing(&own, sent, query, issuer), Some(message), "{query:?} {issuer:?}");
     }
+    // Of several values the last one decides.
+    let twice = [("x-header-param", ""), ("x-header-param", "1")];
+    assert_eq!(missing(&own, &twice, Some("qs1=&qs1=1"), Some("v")), None);
     // Names of headers have no case, those of a query have; a plus sign in a path is one.
     assert_eq!(missing(&own, &there, Some("a=b&%71s1=x&c"), Some("+")), None);
 }

@@ -225,7 +225,7 @@ fn each_thing_not_built_is_refused_at_its_place() {
                 r#""x-amazon-apigateway-gateway-responses": {"DEFAULT_4XX": {"responseParameters":
                 {"gatewayresponse.header.x": "method.request.body"}}}"#,
             ),
-            "gateway-responses.DEFAULT_4XX",
+            "gateway-responses.DEFAULT_4XX.responseParameters.gatewayresponse.header.x:",
         ),
         (small(r#""security": []"#, r#""security": [{"key": []}]"#), "security[0].key:"),
         (
@@ -249,7 +249,7 @@ fn each_thing_not_built_is_refused_at_its_place() {
         ),
         (operation(r#""x-amazon-apigateway-request-validator": "v""#), "request-validator"),
         (integration(r#""credentials": "arn:x""#), "x-amazon-apigateway-integration.credentials:"),
-        (integration(r#""connectionType": "VPC_LINK""#), "the VPC link is not named"),
+        (integration(r#""connectionType": "VPC_LINK""#), "Connection ID must be specified"),
         (integration(r#""responseTransferMode": "STREAM""#), "responseTransferMode:"),
         (integration(r#""passthroughBehavior": "ever""#), "passthroughBehavior:"),
         (

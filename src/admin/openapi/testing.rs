@@ -436,7 +436,7 @@ fn integration(dice: &mut Dice<'_>) -> Value {
         2 => json!({ "type": "HTTP_PROXY", "uri": "http://${stageVariables.h}/{proxy}" }),
         3 => json!({
             "type": "aws_proxy",
-            "uri": "arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/f/invocations",
+            "uri": "arn:aws:apigateway:${AWS::Region}:lambda:path/2021-11-15/functions/f/response-streaming-invocations",
             "payloadFormatVersion": "1.0",
             "responseTransferMode": "stream",
             "timeoutInMillis": 900_000,
@@ -465,7 +465,11 @@ fn integration(dice: &mut Dice<'_>) -> Value {
     }
     if dice.yes() {
         integration["timeoutInMillis"] = json!(dice.one(&[50, 29_000]));
-        integration["connectionType"] = json!(dice.one(&["INTERNET", "vpc_link"]));
+        let over_http = integration["type"]
+            .as_str()
+            .is_some_and(|kind| kind.len() < 11 && kind.to_ascii_lowercase().starts_with("http"));
+        let kinds = if over_http { &["INTERNET", "vpc_link"][..] } else { &["INTERNET"][..] };
+        integration["connectionType"] = json!(dice.one(kinds));
         integration["connectionId"] = json!("${stageVariables.link}");
         integration["tlsConfig"] = json!({ "insecureSkipVerification": dice.yes() });
     }

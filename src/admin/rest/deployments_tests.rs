@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::admin::rest::deployments::frozen;
-use crate::admin::rest::stage_world::{API, NOW, World, input, unserved};
+use crate::admin::rest::stage_world::{API, NOW, World, input, mock, unserved};
 use crate::store::control::{Kind, Txn};
 
 fn bad(message: &str) -> (String, String) {
@@ -154,6 +154,19 @@ fn a_snapshot_can_always_be_made_but_no_stage_of_what_is_not_served() {
     assert_eq!(world.err("CreateStage", json!({}), new), bad(place));
     // Nothing of the refused call was kept.
     assert_eq!(world.state.list(Kind::Deployment, API).count(), 1);
+}
+
+/// What is wrong is not called unbuilt.
+#[test]
+fn a_refusal_tells_what_is_wrong_from_what_is_not_built() {
+    let mut world = World::new();
+    let mut method = mock();
+    method["integrationResponses"]["200"]["selectionPattern"] = json!("[");
+    world.set_method(method);
+    let err = world.err("CreateDeployment", json!({}), json!({"stageName": "dev"}));
+    let says = "The stage cannot be served, since this is wrong: / GET integration \
+                integrationResponses 200: selection pattern `[` is not usable";
+    assert!(err.1.starts_with(says) && !err.1.contains("not built"), "{err:?}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::page;
 use crate::admin::protocol::patch::{self, ANY, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::rest::expressions;
+use crate::admin::rest::integrations::check_templates;
 use crate::admin::rest::shared::{copy, member, nothing, rest_api};
 use crate::store::control::{Body, Kind, Txn};
 
@@ -109,9 +111,16 @@ fn put_gateway_response(context: &mut Context<'_>, input: &Input) -> Result<Outc
     let mut body = built_in(kind, None);
     copy(&input.body, &mut body, &["statusCode", "responseParameters", "responseTemplates"]);
     body.insert("defaultResponse".to_owned(), Value::from(false));
+    check(&body)?;
     let shown = completed(&body, kind, status);
     context.txn.put(Kind::GatewayResponse, input.label("restapi_id"), kind, body);
     Ok(Outcome::Body(shown))
+}
+
+/// What could not be put into an answer.
+fn check(body: &Body) -> Result<(), ApiError> {
+    check_templates(body, "responseTemplates")?;
+    expressions::check_gateway_mappings(body)
 }
 
 fn get_gateway_response(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {
@@ -144,6 +153,7 @@ fn update_gateway_response(context: &mut Context<'_>, input: &Input) -> Result<O
     let mut body = own.map_or_else(|| built_in(kind, None), |own| Body::clone(&own));
     body.insert("defaultResponse".to_owned(), Value::from(false));
     patch::apply(&mut body, &patch::read(input)?, RULES, Wording::Bare)?;
+    check(&body)?;
     let shown = completed(&body, kind, status);
     context.txn.put(Kind::GatewayResponse, api, kind, body);
     Ok(Outcome::Body(shown))

@@ -150,3 +150,42 @@ fn what_a_patch_refuses() {
     }
     assert_eq!(plane.ok("GetGatewayResponse", place)["defaultResponse"], true);
 }
+
+/// What no answer could be made of is refused where it is put.
+#[test]
+fn sources_that_are_none_are_refused() {
+    let mut plane = Plane::new();
+    let place = place(&mut plane, "DEFAULT_4XX");
+    let wrong = |named: &str| {
+        format!(
+            "Invalid mapping expression specified: Validation Result: warnings : [], errors : \
+             [Invalid mapping expression specified: {named}]"
+        )
+    };
+    let key = "gatewayresponse.header.a";
+    for (target, source, message) in [
+        (key, "x", wrong("x")),
+        (key, "context.nope", wrong("context.nope")),
+        (key, "method.request.body", wrong("method.request.body")),
+        (key, "integration.response.header.a", wrong("integration.response.header.a")),
+        ("header.a", "'x'", wrong("header.a")),
+    ] {
+        let parameters = json!({"responseParameters": {target: source}});
+        plane.refused("PutGatewayResponse", with(&place, parameters), BadRequest, &message);
+        let path = format!("/responseParameters/{target}");
+        let operations = json!({"patchOperations": patch("add", &path, source)});
+        plane.refused("UpdateGatewayResponse", with(&place, operations), BadRequest, &message);
+    }
+    let template = json!({"responseTemplates": {"json": "x"}});
+    let message =
+        "Validation Result: warnings : [], errors : [Invalid content type specified: json]";
+    plane.refused("PutGatewayResponse", with(&place, template), BadRequest, message);
+    let template = json!({"responseTemplates": {"a/b": "x".repeat(300 * 1024 + 1)}});
+    let message = "Mapping template exceeds 307200 bytes in responseTemplates";
+    plane.refused("PutGatewayResponse", with(&place, template), BadRequest, message);
+    let parameters = json!({"gatewayresponse.header.a": "'x'",
+                            "gatewayresponse.header.b": "method.request.querystring.q",
+                            "gatewayresponse.header.c": "context.error.message",
+                            "gatewayresponse.header.d": "stageVariables.v"});
+    plane.ok("PutGatewayResponse", with(&place, json!({"responseParameters": parameters})));
+}

@@ -76,6 +76,12 @@ fn what_is_refused() {
             "Invalid mapping expression specified: Validation Result: warnings : [], errors : \
              [Invalid mapping expression specified: true]",
         ),
+        (
+            json!({"responseParameters": {"method.response.header.a": "context.nope"}}),
+            BadRequest,
+            "Invalid mapping expression specified: Validation Result: warnings : [], errors : \
+             [Invalid mapping expression specified: context.nope]",
+        ),
         (json!({"statusCode": "404"}), NotFound, "Invalid Response status code specified"),
         (json!({"httpMethod": "PUT"}), NotFound, "Invalid Method identifier specified"),
         (json!({"resourceId": "nope"}), NotFound, "Invalid Resource identifier specified"),

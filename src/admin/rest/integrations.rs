@@ -11,6 +11,7 @@ use crate::admin::protocol::patch::{self, ANY, Apply, PatchOperation, REPLACE, R
 use crate::admin::rest::expressions;
 use crate::admin::rest::methods::{Place, touches};
 use crate::admin::rest::shared::{copy, entries, nothing, text};
+use crate::deployment::definition::is_http_endpoint;
 use crate::model::quotas;
 use crate::store::control::Body;
 
@@ -96,6 +97,7 @@ fn check(site: &Site, body: &Body) -> Result<(), ApiError> {
             ));
         }
         check_uri(kind, body)?;
+        check_credentials(kind, body)?;
     }
     check_http_method(body)?;
     check_passthrough(body)?;
@@ -117,26 +119,25 @@ fn check_http_method(body: &Body) -> Result<(), ApiError> {
     }
 }
 
-fn check_uri(kind: &str, body: &Body) -> Result<(), ApiError> {
+pub(crate) fn check_uri(kind: &str, body: &Body) -> Result<(), ApiError> {
     let uri = text(body, "uri").unwrap_or_default();
-    if matches!(kind, "HTTP" | "HTTP_PROXY") {
-        let rest = uri.strip_prefix("https://").or_else(|| uri.strip_prefix("http://"));
-        let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-        if host.is_empty() || uri.contains(char::is_whitespace) {
-            return Err(ApiError::bad_request("Invalid HTTP endpoint specified for URI"));
+    match kind {
+        "HTTP" | "HTTP_PROXY" if is_http_endpoint(uri) => Ok(()),
+        "HTTP" | "HTTP_PROXY" => {
+            Err(ApiError::bad_request("Invalid HTTP endpoint specified for URI"))
         }
-        return Ok(());
+        _ => check_arn(kind, uri),
     }
-    check_arn(kind, uri, text(body, "credentials"))
 }
 
-/// `arn:{partition}:apigateway:{region}:{subdomain.}{service}:{path|action}/{…}`.
-fn check_arn(kind: &str, uri: &str, credentials: Option<&str>) -> Result<(), ApiError> {
+/// `arn:{partition}:apigateway:{region}:{subdomain.}{service}:{path|action}/{…}`. A stage variable
+/// may hold the end of it.
+fn check_arn(kind: &str, uri: &str) -> Result<(), ApiError> {
     let parts: Vec<&str> = uri.splitn(6, ':').collect();
     let ["arn", _, owner, _, service, target] = parts.as_slice() else {
         return Err(ApiError::bad_request("Invalid ARN specified in the request"));
     };
-    let acts = target.starts_with("path/") || target.starts_with("action/");
+    let acts = ["path/", "action/", "${stageVariables."].iter().any(|own| target.starts_with(own));
     if *owner != "apigateway" || !acts {
         return Err(ApiError::bad_request("AWS ARN for integration must contain path or action"));
     }
@@ -147,11 +148,21 @@ fn check_arn(kind: &str, uri: &str, credentials: Option<&str>) -> Result<(), Api
              stream invocations.",
         ));
     }
-    // Lambda functions may give the permission themselves.
-    if service != "lambda" && credentials.is_none() {
-        return Err(ApiError::bad_request("Role ARN must be specified for AWS integrations"));
-    }
     Ok(())
+}
+
+/// Lambda functions may give the permission themselves; for every other service there is a role.
+pub(crate) fn check_credentials(kind: &str, body: &Body) -> Result<(), ApiError> {
+    let parts: Vec<&str> = text(body, "uri").unwrap_or_default().splitn(6, ':').collect();
+    match (kind, parts.as_slice()) {
+        ("AWS" | "AWS_PROXY", ["arn", _, "apigateway", _, service, _])
+            if service.rsplit('.').next() != Some("lambda")
+                && text(body, "credentials").is_none() =>
+        {
+            Err(ApiError::bad_request("Role ARN must be specified for AWS integrations"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_passthrough(body: &Body) -> Result<(), ApiError> {
@@ -164,7 +175,7 @@ fn check_passthrough(body: &Body) -> Result<(), ApiError> {
     }
 }
 
-fn check_connection(kind: &str, body: &Body) -> Result<(), ApiError> {
+pub(crate) fn check_connection(kind: &str, body: &Body) -> Result<(), ApiError> {
     match text(body, "connectionType") {
         None | Some("INTERNET") => Ok(()),
         Some("VPC_LINK") if !matches!(kind, "HTTP" | "HTTP_PROXY") => Err(ApiError::bad_request(
@@ -180,7 +191,7 @@ fn check_connection(kind: &str, body: &Body) -> Result<(), ApiError> {
     }
 }
 
-fn check_streaming(kind: &str, body: &Body) -> Result<(), ApiError> {
+pub(crate) fn check_streaming(kind: &str, body: &Body) -> Result<(), ApiError> {
     match text(body, "responseTransferMode") {
         mode @ (None | Some("BUFFERED" | "STREAM")) if kind == "AWS_PROXY" => {
             check_streamed_uri(mode == Some("STREAM"), text(body, "uri").unwrap_or_default())
@@ -235,12 +246,13 @@ fn check_timeout(site: &Site, body: &Body) -> Result<(), ApiError> {
 pub(crate) fn check_templates(body: &Body, name: &str) -> Result<(), ApiError> {
     expressions::check_content_types(body, name)?;
     if entries(body, name).any(|(_, template)| template.len() > quotas::TEMPLATE_BYTES_MAX) {
-        return Err(ApiError::bad_request(format!(
-            "Mapping template exceeds {} bytes in {name}",
-            quotas::TEMPLATE_BYTES_MAX
-        )));
+        return Err(ApiError::bad_request(template_too_long(name)));
     }
     Ok(())
+}
+
+pub(crate) fn template_too_long(name: &str) -> String {
+    format!("Mapping template exceeds {} bytes in {name}", quotas::TEMPLATE_BYTES_MAX)
 }
 
 fn get_integration(context: &mut Context<'_>, input: &Input) -> Result<Outcome, ApiError> {

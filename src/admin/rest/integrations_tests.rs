@@ -101,6 +101,14 @@ fn what_put_refuses() {
              [Invalid mapping expression specified: true]",
         ),
         (
+            with(
+                &http,
+                json!({"requestParameters": {"integration.request.header.a": "context.nope"}}),
+            ),
+            "Invalid mapping expression specified: Validation Result: warnings : [], errors : \
+             [Invalid mapping expression specified: context.nope]",
+        ),
+        (
             with(&http, json!({"requestTemplates": {"123": "{}"}})),
             "Validation Result: warnings : [], errors : [Invalid content type specified: 123]",
         ),

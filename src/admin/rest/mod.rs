@@ -28,7 +28,7 @@ mod domain_certificate;
 mod domain_name_patch;
 pub mod domain_names;
 pub mod export;
-mod expressions;
+pub(in crate::admin) mod expressions;
 pub mod gateway_responses;
 pub mod import;
 pub mod integration_responses;
@@ -54,7 +54,7 @@ pub mod validators;
 pub mod vpc_links;
 
 #[cfg(test)]
-mod harness;
+pub(in crate::admin) mod harness;
 #[cfg(test)]
 mod stage_world;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::admin::rest::model_template;
 use crate::admin::rest::shared::{
     ID_LENGTH, copy, each, entries, member, nothing, page_of, rest_api, room_for_one, text,
 };
+use crate::mapping::schema::{SchemaError, check_patterns};
 use crate::model::quotas;
 use crate::store::control::{Body, Kind, Txn};
 
@@ -64,7 +65,7 @@ fn create_model(context: &mut Context<'_>, input: &Input) -> Result<Outcome, Api
     if content_type.is_empty() {
         return Err(ApiError::bad_request("Model content type must be non-empty"));
     }
-    check_schema(input.text("schema").unwrap_or_default(), content_type)?;
+    check_schema(name, input.text("schema").unwrap_or_default(), content_type)?;
     room_for_one(context.txn, Kind::Model, api, quotas::MODELS_KEPT_MAX, "models")?;
 
     let id = context.new_id(ID_LENGTH, |id| context.txn.contains(Kind::Model, api, id));
@@ -75,7 +76,7 @@ fn create_model(context: &mut Context<'_>, input: &Input) -> Result<Outcome, Api
     Ok(Outcome::Body(model))
 }
 
-fn check_schema(schema: &str, content_type: &str) -> Result<(), ApiError> {
+fn check_schema(name: &str, schema: &str, content_type: &str) -> Result<(), ApiError> {
     if schema.is_empty() {
         return Err(ApiError::bad_request(
             "Model schema must have at least 1 property or array items defined",
@@ -87,14 +88,25 @@ fn check_schema(schema: &str, content_type: &str) -> Result<(), ApiError> {
             quotas::MODEL_BYTES_MAX
         )));
     }
-    let is_json = content_type.to_ascii_lowercase().contains("json");
-    if is_json && serde_json::from_str::<Body>(schema).is_err() {
+    if !content_type.to_ascii_lowercase().contains("json") {
+        return Ok(());
+    }
+    let Ok(schema) = serde_json::from_str::<Body>(schema) else {
         return Err(ApiError::bad_request(
             "Invalid model specified: Validation Result: warnings : [], errors : [Invalid model \
              schema specified]",
         ));
-    }
-    Ok(())
+    };
+    check_patterns(&Value::Object(schema))
+        .map_err(|err| ApiError::bad_request(invalid_pattern(name, &err)))
+}
+
+/// AWS's words, and which model and pattern it is.
+pub(crate) fn invalid_pattern(name: &str, err: &SchemaError) -> String {
+    format!(
+        "Invalid model specified: Validation Result: warnings : [], errors : [Invalid model schema \
+         specified: model {name}: {err}]"
+    )
 }
 
 /// The model that the request's path names.
@@ -227,7 +239,8 @@ fn update_model(context: &mut Context<'_>, input: &Input) -> Result<Outcome, Api
 }
 
 fn patch_schema(model: &mut Body, operation: &PatchOperation) -> Result<(), ApiError> {
-    check_schema(operation.value(), text(model, "contentType").unwrap_or_default())?;
+    let name = text(model, "name").unwrap_or_default();
+    check_schema(name, operation.value(), text(model, "contentType").unwrap_or_default())?;
     model.insert("schema".to_owned(), Value::from(operation.value()));
     Ok(())
 }

@@ -43,6 +43,25 @@ fn what_create_refuses() {
     }
 }
 
+/// A pattern that is none is refused where the model is made, not where it is deployed.
+#[test]
+fn a_pattern_that_is_none_is_named() {
+    let mut plane = Plane::new();
+    let (api, _) = plane.api();
+    let schema = |pattern: &str| json!({"properties": {"a": {"pattern": pattern}}});
+    let refusal = "Invalid model specified: Validation Result: warnings : [], errors : [Invalid \
+                   model schema specified: model M: the pattern `[` is no regular expression of \
+                   ECMA 262: `[` without `]`]";
+    plane.refused("CreateModel", model(&api, "M", schema("[")), BadRequest, refusal);
+    plane.ok("CreateModel", model(&api, "M", schema(r"^[\w-\.]+@{.}[]a]\Z$")));
+    let operations = patch("replace", "/schema", schema("[").to_string());
+    let params = json!({"restApiId": api, "modelName": "M", "patchOperations": operations});
+    plane.refused("UpdateModel", params, BadRequest, refusal);
+    // What is no JSON has no patterns.
+    let xml = json!({"contentType": "application/xml", "schema": "["});
+    plane.ok("CreateModel", with(&model(&api, "Xml", json!({})), xml));
+}
+
 #[test]
 fn description_and_schema_are_patched_and_nothing_else() {
     let mut plane = Plane::new();

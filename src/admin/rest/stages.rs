@@ -457,11 +457,24 @@ fn refuse_unserved(
     if places.is_empty() {
         return Ok(());
     }
-    let list: Vec<String> = places.iter().map(ToString::to_string).collect();
-    Err(ApiError::bad_request(format!(
-        "The stage cannot be served, since this needs what is not built yet: {}",
-        list.join("; ")
-    )))
+    Err(ApiError::bad_request(unserved(&places)))
+}
+
+/// What is wrong first: it has to be mended; what is right may only have to wait.
+fn unserved(places: &[Unserved]) -> String {
+    let list = |is_unbuilt: bool| {
+        let places = places.iter().filter(|place| place.is_unbuilt == is_unbuilt);
+        places.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    let (wrong, unbuilt) = (list(false), list(true));
+    let reason = match (wrong.as_str(), unbuilt.as_str()) {
+        (wrong, "") => format!("since this is wrong: {wrong}"),
+        ("", unbuilt) => format!("since this needs what is not built yet: {unbuilt}"),
+        (wrong, unbuilt) => {
+            format!("since this is wrong: {wrong}; and this needs what is not built yet: {unbuilt}")
+        }
+    };
+    format!("The stage cannot be served, {reason}")
 }
 
 fn served(txn: &Txn, api: &str, stage: &Body) -> Result<(), Vec<Unserved>> {

@@ -114,7 +114,8 @@ fn kind(own: &Value, place: &str, found: &mut Findings) -> Option<IntegrationKin
         "AWS" => Some(IntegrationKind::Aws),
         "AWS_PROXY" => Some(IntegrationKind::AwsProxy),
         other => {
-            found.unbuilt(format!("{place} type"), &format!("an integration of type {other}"));
+            let what = format!("`{other}` is no type of integration");
+            found.add(format!("{place} type"), what, None);
             None
         }
     }
@@ -124,7 +125,7 @@ fn filled_text(own: &Value, name: &str) -> Option<String> {
     text(own, name).filter(|text| !text.is_empty()).map(ToOwned::to_owned)
 }
 
-/// The members that ask for something no part of the gateway can do yet.
+/// The members that ask for something no part of the gateway can do, or not yet.
 fn refuse_unbuilt(own: &Value, place: &str, found: &mut Findings) {
     let kind = text(own, "type").unwrap_or_default();
     let is_aws = matches!(kind, "AWS" | "AWS_PROXY");
@@ -143,7 +144,8 @@ fn refuse_unbuilt(own: &Value, place: &str, found: &mut Findings) {
     }
     let proxies = matches!(kind, "HTTP_PROXY" | "AWS_PROXY");
     if text(own, "responseTransferMode") == Some("STREAM") && !proxies {
-        found.unbuilt(format!("{place} responseTransferMode"), "response streaming");
+        let what = "STREAM is only supported for HTTP_PROXY and AWS_PROXY integrations";
+        found.add(format!("{place} responseTransferMode"), what, None);
     }
 }
 
@@ -186,9 +188,8 @@ fn aws_uri(
     uri.to_owned()
 }
 
-/// Checks the URI with its variables filled in by a stand-in.
-fn backend_uri(uri: &str, place: &str, found: &mut Findings) -> String {
-    let place = format!("{place} uri");
+/// Whether the URI of an HTTP integration can be one, with its variables filled in by a stand-in.
+pub fn is_http_endpoint(uri: &str) -> bool {
     let filled = filled_in(uri);
     let parsed = filled.as_deref().and_then(|filled| filled.parse::<http::Uri>().ok());
     let served = parsed.is_some_and(|parsed| {
@@ -199,7 +200,12 @@ fn backend_uri(uri: &str, place: &str, found: &mut Findings) -> String {
     // A stage variable may hold the scheme and the host, too: what it then names is judged when
     // the stage is compiled, and a call answers 500 when it is no address, as AWS does.
     let open = uri.starts_with("${stageVariables.");
-    if (!served && !open) || uri.contains('#') {
+    (served || open) && !uri.contains('#')
+}
+
+fn backend_uri(uri: &str, place: &str, found: &mut Findings) -> String {
+    if !is_http_endpoint(uri) {
+        let place = format!("{place} uri");
         let hint = "http://host/path or https://host/path, where `{name}` and \
                     `${stageVariables.name}` may stand in";
         found.add(place, "Invalid HTTP endpoint specified for URI", Some(hint));

@@ -221,10 +221,10 @@ async fn hosts_that_calls_name_are_bounded() {
     assert!(client.0.hosts().len() <= HOSTS_MAX);
 }
 
-/// A backend that says its cookies line by line is understood: the head's bytes are the bound.
+/// A backend that says its cookies line by line is understood; one line is that of the length.
 #[tokio::test(start_paused = true)]
-async fn a_response_may_have_as_many_header_lines_as_its_head_has_room_for() {
-    for (lines, is_read) in [(99, true), (100, true), (1_000, true), (10_000, false)] {
+async fn a_response_may_have_many_header_lines() {
+    for (lines, is_read) in [(99, true), (100, true), (511, true), (512, false), (10_000, false)] {
         let network = Fake::new(move |_, mut wire| async move {
             while wire.request().await.is_some() {
                 let own: String = (0..lines).map(|n| format!("set-cookie: n={n}\r\n")).collect();

@@ -32,9 +32,9 @@ const NAMES_MAX: usize = 4_096;
 /// Largest head of a response and largest piece read of its body, bytes: a response's headers are
 /// small, and 64 KiB is what one TLS read or one socket buffer yields at a time.
 const READ_BUFFER_MAX: usize = 64 * 1024;
-/// Header lines of a response: as many of the shortest (`a:`, CR, LF) as its head has room for.
-/// hyper's own 100 are fewer than some backends send.
-const HEADER_LINES_MAX: usize = READ_BUFFER_MAX / 4;
+/// Header lines of a response. hyper's own 100 are fewer than some backends send that say their
+/// cookies line by line; it sets aside room for all of them with each response, here some 24 KiB.
+const HEADER_LINES_MAX: usize = 512;
 /// HTTP/2 windows, bytes. A body of 10 MiB must not stop at the 64 KiB that RFC 9113 starts with.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;

@@ -6,7 +6,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::admin::openapi::import::Reader;
-use crate::admin::openapi::import::method::is_parameter_name;
+use crate::admin::protocol::error::ApiError;
+use crate::admin::rest::expressions::{
+    self, is_request_source, is_request_target, is_response_source, is_response_target,
+};
+use crate::admin::rest::integrations;
 use crate::model::document::{At, Value};
 use crate::model::quotas;
 
@@ -120,12 +124,6 @@ impl<'a> Reader<'a> {
         if let Some(connection) = connection {
             body.insert("connectionType".to_owned(), Json::from(connection));
         }
-        let uri_at = at.get("uri").unwrap_or_else(|| at.clone());
-        let uri = body.get("uri").and_then(Json::as_str).unwrap_or_default();
-        if let Some(message) = wrong_uri(kind, uri) {
-            let hint = kind.starts_with("HTTP").then(|| HTTP_URI_HINT.to_owned());
-            uri_at.problem(message, hint);
-        }
         let words = ["BUFFERED", "STREAM"];
         if let Some(mode) = at.get("responseTransferMode").and_then(|at| self.one_of(&at, &words)) {
             body.insert("responseTransferMode".to_owned(), Json::from(mode));
@@ -138,6 +136,7 @@ impl<'a> Reader<'a> {
                 body.insert("tlsConfig".to_owned(), config);
             }
         }
+        check(at, kind, body);
     }
 
     /// Target → source. What is no text is passed over with AWS's recorded warning.
@@ -181,15 +180,7 @@ impl<'a> Reader<'a> {
                     continue;
                 }
             };
-            if media_type != "$default" && !media_type.contains('/') {
-                value.problem(
-                    format!(
-                        "Validation Result: warnings : [], errors : [Invalid content type \
-                         specified: {media_type}]"
-                    ),
-                    None,
-                );
-            }
+            check_template(media_type, &value, place.rsplit(' ').next().unwrap_or_default());
             self.place(&format!("{place} {media_type}"), &value);
             templates.insert(self.own(media_type), template);
         }
@@ -337,8 +328,7 @@ impl<'a> Reader<'a> {
         let mut mappings = Map::new();
         for (target, value) in at.entries() {
             let Some(source) = value.text() else { continue };
-            let header = target.strip_prefix("method.response.header.");
-            if !header.is_some_and(is_header_name) {
+            if !is_response_target(target) {
                 invalid_mapping(&value, target, "method.response.header.x");
             } else if !is_response_source(source) {
                 let hint = "integration.response.header.x, stageVariables.x, context.x or 'static \
@@ -377,47 +367,40 @@ fn backend_verb(at: &At<'_>) -> Option<&'static str> {
     verb
 }
 
-/// AWS's complaint about a URI, if it has one.
-fn wrong_uri(kind: &str, uri: &str) -> Option<&'static str> {
-    match kind {
-        "MOCK" => None,
-        "HTTP" | "HTTP_PROXY" => {
-            let is_endpoint = match uri.split_once("://") {
-                Some((scheme, rest))
-                    if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) =>
-                {
-                    !rest.is_empty() && !rest.starts_with('/')
-                }
-                _ => uri.starts_with("${stageVariables."),
-            };
-            (!is_endpoint).then_some("Invalid HTTP endpoint specified for URI")
-        }
-        _ => {
-            // arn:partition:apigateway:region:service:path-or-action
-            let mut parts = uri.splitn(6, ':');
-            let is_arn = parts.next() == Some("arn")
-                && parts.next().is_some_and(|partition| !partition.is_empty())
-                && parts.next() == Some("apigateway");
-            let (Some(_), Some(service), Some(rest)) = (parts.next(), parts.next(), parts.next())
-            else {
-                return Some("Invalid ARN specified in the request");
-            };
-            if !is_arn {
-                return Some("Invalid ARN specified in the request");
-            }
-            if !rest.starts_with("path/") && !rest.starts_with("action/") {
-                return Some("AWS ARN for integration must contain path or action");
-            }
-            let service = service.rsplit('.').next().unwrap_or_default();
-            (kind == "AWS_PROXY" && !matches!(service, "lambda" | "firehose")).then_some(
-                "Integrations of type 'AWS_PROXY' currently only supports Lambda function and \
-                 Firehose stream invocations.",
-            )
-        }
+/// What the operation that puts an integration refuses is refused here, each where it is written.
+fn check(at: &At<'_>, kind: &str, body: &Map<String, Json>) {
+    if kind == "MOCK" {
+        return;
+    }
+    let tell = |key: &str, outcome: Result<(), ApiError>| {
+        let Err(err) = outcome else { return };
+        let place = at.get(key).unwrap_or_else(|| at.clone());
+        let hint = (key == "uri" && kind.starts_with("HTTP")).then(|| HTTP_URI_HINT.to_owned());
+        place.problem(err.message, hint);
+    };
+    let uri = integrations::check_uri(kind, body);
+    if uri.is_ok() {
+        tell("credentials", integrations::check_credentials(kind, body));
+        // Of a function the mode is known by the URI.
+        let key = if kind == "AWS_PROXY" { "uri" } else { "responseTransferMode" };
+        tell(key, integrations::check_streaming(kind, body));
+    }
+    tell("uri", uri);
+    tell("connectionId", integrations::check_connection(kind, body));
+}
+
+/// A template under a name, such as `requestTemplates`.
+pub(super) fn check_template(media_type: &str, at: &At<'_>, name: &str) {
+    if !expressions::is_content_type(media_type) {
+        let text = "Validation Result: warnings : [], errors : [Invalid content type specified: ";
+        at.problem(format!("{text}{media_type}]"), None);
+    }
+    if matches!(&at.node.value, Value::Text(text) if text.len() > quotas::TEMPLATE_BYTES_MAX) {
+        at.problem(integrations::template_too_long(name), None);
     }
 }
 
-fn invalid_mapping(at: &At<'_>, expression: &str, hint: &str) {
+pub(super) fn invalid_mapping(at: &At<'_>, expression: &str, hint: &str) {
     at.problem(
         format!(
             "Invalid mapping expression specified: Validation Result: warnings : [], errors : \
@@ -425,55 +408,4 @@ fn invalid_mapping(at: &At<'_>, expression: &str, hint: &str) {
         ),
         Some(hint.to_owned()),
     );
-}
-
-/// AWS: "Request and response data mapping reference".
-fn is_request_target(key: &str) -> bool {
-    let named = key.strip_prefix("integration.request.").and_then(|rest| rest.split_once('.'));
-    match named {
-        Some(("header", name)) => is_header_name(name),
-        Some(("querystring" | "path", name)) => is_parameter_name(name),
-        _ => false,
-    }
-}
-
-fn is_request_source(source: &str) -> bool {
-    let Some(rest) = source.strip_prefix("method.request.") else { return is_any_source(source) };
-    if rest == "body" || rest.starts_with("body.") {
-        return true;
-    }
-    match rest.split_once('.') {
-        Some(("header" | "multivalueheader", name)) => is_header_name(name),
-        Some(("querystring" | "path" | "multivaluequerystring", name)) => is_parameter_name(name),
-        _ => false,
-    }
-}
-
-fn is_response_source(source: &str) -> bool {
-    let Some(rest) = source.strip_prefix("integration.response.") else {
-        return is_any_source(source);
-    };
-    if rest == "body" || rest.starts_with("body.") {
-        return true;
-    }
-    match rest.split_once('.') {
-        Some(("header" | "multivalueheader", name)) => is_header_name(name),
-        _ => false,
-    }
-}
-
-/// What both directions can take.
-fn is_any_source(source: &str) -> bool {
-    let is_static = source.len() >= 2
-        && source.starts_with('\'')
-        && source.ends_with('\'')
-        && !source.contains(char::is_control);
-    let named =
-        ["context.", "stageVariables."].iter().find_map(|prefix| source.strip_prefix(prefix));
-    is_static || named.is_some_and(is_parameter_name)
-}
-
-/// A field name by RFC 9110 section 5.1.
-fn is_header_name(name: &str) -> bool {
-    http::HeaderName::from_bytes(name.as_bytes()).is_ok()
 }

@@ -11,6 +11,7 @@ use crate::admin::openapi::import::security::Access;
 use crate::admin::openapi::import::tree::Part;
 use crate::admin::openapi::import::{Dialect, Reader, Written};
 use crate::admin::openapi::is_extension;
+use crate::admin::rest::expressions::is_parameter_name;
 use crate::model::document::{At, Value};
 
 const OPERATION_KEYS: [&str; 15] = [
@@ -332,9 +333,4 @@ impl<'a> Reader<'a> {
         }
         responses
     }
-}
-
-/// What AWS takes as the name of a parameter.
-pub(super) fn is_parameter_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._$-".contains(&b))
 }

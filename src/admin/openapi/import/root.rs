@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use indexmap::IndexSet;
 use serde_json::{Map, Value as Json, json};
 
+use crate::admin::openapi::import::integration::{check_template, invalid_mapping};
 use crate::admin::openapi::import::{Dialect, Options, Reader};
 use crate::admin::rest::domain_names::SECURITY_POLICIES;
+use crate::admin::rest::expressions;
 use crate::admin::rest::gateway_responses::{TEMPLATE, TYPES};
 use crate::admin::rest::policies;
 use crate::model::document::{At, Value};
@@ -404,13 +406,16 @@ impl<'a> Reader<'a> {
             if let Some(status) = at.get("statusCode").and_then(|at| self.status_code(&at)) {
                 body.insert("statusCode".to_owned(), Json::from(status));
             }
-            let parameters = at.get("responseParameters").map(|at| self.texts(&at, &place));
+            check_gateway_response(&at);
+            let parameters = at.get("responseParameters");
+            let parameters =
+                parameters.map(|at| self.texts(&at, &format!("{place} responseParameters")));
             body.insert(
                 "responseParameters".to_owned(),
                 Json::Object(parameters.unwrap_or_default()),
             );
             let templates = match at.get("responseTemplates") {
-                Some(at) => Json::Object(self.texts(&at, &place)),
+                Some(at) => Json::Object(self.texts(&at, &format!("{place} responseTemplates"))),
                 None => json!({ "application/json": TEMPLATE }),
             };
             body.insert("responseTemplates".to_owned(), templates);
@@ -447,5 +452,23 @@ impl<'a> Reader<'a> {
             );
         }
         code.map(|code| code.to_string())
+    }
+}
+
+/// What the operation that puts a gateway response refuses.
+fn check_gateway_response(at: &At<'_>) {
+    let table = |name: &str| at.get(name).filter(|at| matches!(at.node.value, Value::Map(_)));
+    for (target, at) in table("responseParameters").map(|at| at.entries()).unwrap_or_default() {
+        let Value::Text(source) = &at.node.value else { continue };
+        if !expressions::is_gateway_target(target) {
+            invalid_mapping(&at, target, "gatewayresponse.header.x");
+        } else if !expressions::is_gateway_source(source) {
+            let hint = "method.request.header.x, .querystring.x, .path.x, stageVariables.x, \
+                        context.x or 'static text'";
+            invalid_mapping(&at, source, hint);
+        }
+    }
+    for (media_type, at) in table("responseTemplates").map(|at| at.entries()).unwrap_or_default() {
+        check_template(media_type, &at, "responseTemplates");
     }
 }

@@ -14,6 +14,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value as Json, json};
 
 use crate::admin::openapi::import::{Dialect, Reader};
+use crate::admin::rest::models::invalid_pattern;
+use crate::mapping::schema;
 use crate::model::document::{At, Value};
 
 /// Where models live for references.
@@ -67,6 +69,7 @@ impl<'a> Reader<'a> {
             }
             self.place(&format!("model {name}"), &at);
             let schema = self.schema(&at, true);
+            check_patterns(&at, name, &schema);
             let description = schema.get("description").and_then(Json::as_str);
             let text = schema.to_string();
             if self.spend(text.len() + name.len()) {
@@ -93,7 +96,9 @@ impl<'a> Reader<'a> {
         if schema.as_object().is_none_or(Map::is_empty) {
             return None;
         }
-        Some(self.generated(&schema))
+        let name = self.generated(&schema);
+        check_patterns(at, &name, &schema);
+        Some(name)
     }
 
     /// `MODEL` and six letters or digits, made of the schema.
@@ -253,6 +258,12 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+    }
+}
+
+fn check_patterns(at: &At<'_>, name: &str, schema: &Json) {
+    if let Err(err) = schema::check_patterns(schema) {
+        at.problem(invalid_pattern(name, &err), None);
     }
 }
 

@@ -8,6 +8,8 @@ use super::*;
 use crate::admin::openapi::testing::{
     API, Dice, assert_round_trips, document, import, site, try_import,
 };
+use crate::admin::protocol::error::ErrorKind;
+use crate::admin::rest::harness::{Plane, with};
 
 const PETSTORE: &str = include_str!("../../../../topology/petstore.yaml");
 const LAMBDA: &str = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/f/invocations";
@@ -320,6 +322,122 @@ fn integrations_are_refused_in_the_words_of_put_integration() {
             "default": { "statusCode": 200 }, "": { "statusCode": 500 },
         } })),
         "there is already a default response",
+    );
+}
+
+/// One rule for both ways an integration comes in.
+#[test]
+fn put_and_import_refuse_the_same_integrations_in_the_same_words() {
+    let mut plane = Plane::new();
+    let (api, root) = plane.api();
+    let place = json!({"restApiId": api, "resourceId": root, "httpMethod": "GET"});
+    plane.ok("PutMethod", with(&place, json!({"authorizationType": "NONE"})));
+    let endpoint = "Invalid HTTP endpoint specified for URI";
+    let path_or_action = "AWS ARN for integration must contain path or action";
+    let arn = "Invalid ARN specified in the request";
+    let role = "Role ARN must be specified for AWS integrations";
+    let streamed = "arn:aws:apigateway:us-east-1:lambda:path/2021-11-15/functions/f/\
+                    response-streaming-invocations";
+    let link = |kind: &str, uri: &str| json!({"type": kind, "uri": uri, "connectionType": "VPC_LINK", "connectionId": "abc123"});
+    for (integration, message) in [
+        (json!({"type": "HTTP", "uri": "http://user:pw@host/"}), endpoint),
+        (json!({"type": "HTTP_PROXY", "uri": "http://host/a#frag"}), endpoint),
+        (json!({"type": "HTTP_PROXY", "uri": "http://host/{a"}), endpoint),
+        (json!({"type": "HTTP_PROXY", "uri": "http:///a"}), endpoint),
+        (json!({"type": "HTTP"}), endpoint),
+        (json!({"type": "AWS", "uri": "x"}), arn),
+        (
+            json!({"type": "AWS_PROXY", "uri": "arn:aws:lambda:us-east-1:1:function:f"}),
+            path_or_action,
+        ),
+        (json!({"type": "AWS", "uri": "arn:aws:apigateway:us-east-1:s3:thing"}), path_or_action),
+        (json!({"type": "AWS", "uri": "arn:aws:apigateway:us-east-1:s3:path/b/k"}), role),
+        (
+            json!({"type": "AWS_PROXY", "uri": "arn:aws:apigateway:us-east-1:firehose:action/PutRecord"}),
+            role,
+        ),
+        (
+            json!({"type": "AWS_PROXY", "uri": "arn:aws:apigateway:us-east-1:s3:path/b", "credentials": "arn:aws:iam::1:role/r"}),
+            "Integrations of type 'AWS_PROXY' currently only supports Lambda function and Firehose \
+             stream invocations.",
+        ),
+        (
+            json!({"type": "AWS_PROXY", "uri": LAMBDA, "responseTransferMode": "STREAM"}),
+            "Response transfer mode STREAM requires a URI with \
+             2021-11-15/functions/{function}/response-streaming-invocations",
+        ),
+        (
+            json!({"type": "AWS_PROXY", "uri": streamed}),
+            "A URI with response-streaming-invocations requires response transfer mode STREAM",
+        ),
+        (
+            json!({"type": "HTTP", "uri": "http://h/", "responseTransferMode": "STREAM"}),
+            "Response transfer mode STREAM is only supported for HTTP_PROXY and AWS_PROXY \
+             integrations",
+        ),
+        (
+            json!({"type": "HTTP", "uri": "http://h/", "connectionType": "VPC_LINK"}),
+            "Connection ID must be specified for connection type VPC_LINK",
+        ),
+        (
+            link("AWS_PROXY", LAMBDA),
+            "Connection type VPC_LINK is only supported for HTTP and HTTP_PROXY integrations",
+        ),
+        (
+            json!({"type": "HTTP", "uri": "http://h/", "requestTemplates": {"a/b": "x".repeat(300 * 1024 + 1)}}),
+            "Mapping template exceeds 307200 bytes in requestTemplates",
+        ),
+        (
+            json!({"type": "HTTP", "uri": "http://h/", "requestParameters": {"integration.request.header.a": "context.nope"}}),
+            "Invalid mapping expression specified: Validation Result: warnings : [], errors : \
+             [Invalid mapping expression specified: context.nope]",
+        ),
+    ] {
+        let put =
+            with(&with(&place, json!({"integrationHttpMethod": "POST"})), integration.clone());
+        plane.refused("PutIntegration", put, ErrorKind::BadRequest, message);
+        refused_integration(with(&json!({"httpMethod": "POST"}), integration), message);
+    }
+    let open = "arn:aws:apigateway:us-east-1:lambda:${stageVariables.rest}";
+    for integration in [
+        json!({"type": "HTTP_PROXY", "uri": "${stageVariables.url}"}),
+        json!({"type": "HTTP_PROXY", "uri": "https://${stageVariables.host}/{proxy}?a={b}"}),
+        json!({"type": "AWS_PROXY", "uri": open}),
+        link("HTTP_PROXY", "http://h/"),
+    ] {
+        let put =
+            with(&with(&place, json!({"integrationHttpMethod": "POST"})), integration.clone());
+        plane.ok("PutIntegration", put);
+        method(json!({"x-amazon-apigateway-integration": integration}), json!({}));
+    }
+}
+
+#[test]
+fn gateway_responses_and_models_are_refused_in_the_words_of_their_operations() {
+    let gateway = |response: Value| {
+        with_paths(
+            json!({}),
+            json!({ "x-amazon-apigateway-gateway-responses": { "THROTTLED": response } }),
+        )
+    };
+    for (response, says) in [
+        (
+            json!({"responseParameters": {"gatewayresponse.header.a": "context.nope"}}),
+            "[Invalid mapping expression specified: context.nope]",
+        ),
+        (
+            json!({"responseParameters": {"header.a": "'x'"}}),
+            "[Invalid mapping expression specified: header.a]",
+        ),
+        (json!({"responseTemplates": {"json": "x"}}), "[Invalid content type specified: json]"),
+    ] {
+        refused(&gateway(response), says);
+    }
+    let schema = json!({"properties": {"a": {"type": "string", "pattern": "("}}});
+    let models = json!({"components": {"schemas": {"M": schema}}});
+    refused(
+        &with_paths(json!({}), models),
+        "errors : [Invalid model schema specified: model M: the pattern `(` is no regular expression",
     );
 }
 
