@@ -252,23 +252,3 @@ fn bodies() {
     base64(&mut out, &long);
     assert_eq!(STANDARD.decode(&out).unwrap(), long);
 }
-
-/// rest-data-plane 12.6: what an edge tells is spelled as AWS's edges spell it.
-#[test]
-fn a_call_over_an_edge_says_so() {
-    let told = Told {
-        headers: vec![
-            ("cloudfront-forwarded-proto", "https"),
-            ("cloudfront-is-smarttv-viewer", "false"),
-            ("x-amz-cf-id", "id"),
-            ("via", "1.1 fra1.tidegate (Tidegate)"),
-        ],
-        ..Told::default()
-    };
-    let event = told.event();
-    let headers = &event["headers"];
-    assert_eq!(headers["CloudFront-Forwarded-Proto"], json!("https"));
-    assert_eq!(headers["CloudFront-Is-SmartTV-Viewer"], json!("false"));
-    assert_eq!(headers["X-Amz-Cf-Id"], json!("id"));
-    assert_eq!(headers["Via"], json!("1.1 fra1.tidegate (Tidegate)"));
-}

@@ -53,12 +53,6 @@ pub(super) fn spelled<'a>(call: &CallContext<'a>, name: &'a HeaderName) -> &'a s
         "x-forwarded-port" => Some("X-Forwarded-Port"),
         "x-forwarded-proto" => Some("X-Forwarded-Proto"),
         "x-amzn-trace-id" => Some("X-Amzn-Trace-Id"),
-        "x-amz-cf-id" => Some("X-Amz-Cf-Id"),
-        "cloudfront-forwarded-proto" => Some("CloudFront-Forwarded-Proto"),
-        "cloudfront-is-desktop-viewer" => Some("CloudFront-Is-Desktop-Viewer"),
-        "cloudfront-is-mobile-viewer" => Some("CloudFront-Is-Mobile-Viewer"),
-        "cloudfront-is-smarttv-viewer" => Some("CloudFront-Is-SmartTV-Viewer"),
-        "cloudfront-is-tablet-viewer" => Some("CloudFront-Is-Tablet-Viewer"),
         _ => None,
     };
     if let Some(own) = own.or_else(|| call.spelling?.of(name)) {
@@ -70,7 +64,6 @@ pub(super) fn spelled<'a>(call: &CallContext<'a>, name: &'a HeaderName) -> &'a s
         "authorization" if call.protocol == "HTTP/1.1" => "Authorization",
         "host" if call.protocol == "HTTP/1.1" => "Host",
         "user-agent" if call.protocol == "HTTP/1.1" => "User-Agent",
-        "via" => "Via",
         other => other,
     }
 }

@@ -352,10 +352,7 @@ impl<'c> Passage<'c> {
             headers: &head.headers,
             mapped,
             peer: connection.peer.ip(),
-            forwarded: Forwarded {
-                proto: proto(connection),
-                port: connection.local.port(),
-            },
+            forwarded: Forwarded { proto: proto(connection), port: connection.local.port() },
             trace_id: trace::extend(head.headers.get(TRACE_ID), *received_at),
             id: *id,
         }

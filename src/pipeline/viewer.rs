@@ -10,10 +10,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
+use bytes::Bytes;
 use http::header::{USER_AGENT, VIA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use uuid::Uuid;
+
+use crate::call::Spelling;
 
 const OF_CLOUDFRONT: &str = "cloudfront-";
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("cloudfront-forwarded-proto");
@@ -24,6 +27,12 @@ const DEVICES: [(Device, HeaderName); 4] = [
     (Device::SmartTv, HeaderName::from_static("cloudfront-is-smarttv-viewer")),
     (Device::Tablet, HeaderName::from_static("cloudfront-is-tablet-viewer")),
 ];
+
+/// How AWS's edges write these names. It stands behind the client's own spellings, since the last
+/// one counts.
+const SPELLED: &[u8] = b"CloudFront-Forwarded-Proto\nCloudFront-Is-Desktop-Viewer\n\
+    CloudFront-Is-Mobile-Viewer\nCloudFront-Is-SmartTV-Viewer\nCloudFront-Is-Tablet-Viewer\nVia\n\
+    X-Amz-Cf-Id";
 
 /// Puts in what the edge of this name tells. `proto` is `https` or `http`.
 pub(super) fn tell(head: &mut Parts, edge: &str, proto: &'static str, id: &Uuid) {
@@ -58,6 +67,9 @@ pub(super) fn tell(head: &mut Parts, edge: &str, proto: &'static str, id: &Uuid)
     if let Ok(id) = HeaderValue::from_str(&URL_SAFE.encode(id.as_bytes())) {
         headers.insert(REQUEST_ID, id);
     }
+    let clients = head.extensions.remove::<Spelling>().unwrap_or_default();
+    let all = [clients.as_bytes(), SPELLED].join(&b'\n');
+    head.extensions.insert(Spelling::new(Bytes::from(all)));
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +102,7 @@ impl Device {
 mod tests {
     use super::*;
 
-    fn told(agent: &'static str, version: Version) -> HeaderMap {
+    fn told(agent: &'static str, version: Version) -> Parts {
         let mut request = http::Request::new(());
         *request.version_mut() = version;
         let sent = [("user-agent", agent), ("via", "1.0 a"), ("cloudfront-viewer-country", "XX")];
@@ -98,20 +110,24 @@ mod tests {
             request.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         let (mut head, ()) = request.into_parts();
+        head.extensions.insert(Spelling::new(Bytes::from_static(b"via\nUSER-Agent")));
         tell(&mut head, "fra1", "https", &Uuid::nil());
-        head.headers
+        head
     }
 
     /// rest-data-plane 12.6.
     #[test]
     fn an_edge_tells_of_its_viewer_and_believes_no_client() {
         for (agent, device) in [
-            ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0) Mobile/15E148", "cloudfront-is-mobile-viewer"),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0) Mobile/15E148",
+                "cloudfront-is-mobile-viewer",
+            ),
             ("Mozilla/5.0 (iPad; CPU OS 17_0)", "cloudfront-is-tablet-viewer"),
             ("Mozilla/5.0 (SMART-TV; Linux)", "cloudfront-is-smarttv-viewer"),
             ("curl/8", "cloudfront-is-desktop-viewer"),
         ] {
-            let headers = told(agent, Version::HTTP_11);
+            let headers = told(agent, Version::HTTP_11).headers;
             for (_, name) in DEVICES {
                 let is = if name == device { "true" } else { "false" };
                 assert_eq!(headers[&name], is, "{agent}: {name}");
@@ -125,7 +141,15 @@ mod tests {
             (Version::HTTP_2, "1.0 a, 2.0 fra1.tidegate (Tidegate)"),
             (Version::HTTP_3, "1.0 a, 3.0 fra1.tidegate (Tidegate)"),
         ] {
-            assert_eq!(told("curl/8", version)[VIA], via);
+            assert_eq!(told("curl/8", version).headers[VIA], via);
+        }
+        let head = told("curl/8", Version::HTTP_11);
+        let spelling = head.extensions.get::<Spelling>().unwrap();
+        let spelled = |name: HeaderName| spelling.of(&name).map(ToOwned::to_owned);
+        assert_eq!(spelled(VIA).as_deref(), Some("Via"));
+        assert_eq!(spelled(USER_AGENT).as_deref(), Some("USER-Agent"));
+        for name in head.headers.keys().filter(|name| **name != USER_AGENT) {
+            assert!(spelled(name.clone()).is_some_and(|own| own != name.as_str()), "{name}");
         }
     }
 }

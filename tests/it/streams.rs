@@ -202,7 +202,7 @@ fn what_is_streamed_is_neither_compressed_nor_kept() {
         let inside = world.host("feed", "10.0.4.1");
         let mut feed = Feed::start(inside.clone(), inside.at(8000));
         let cluster = Cluster::start(world, &compressing()).await;
-        events_come_one_by_one(&cluster, &mut feed, "GET", "/prod/streamed").await;
+        events_come_one_by_one(&cluster, &mut feed).await;
         // The stage caches GET, and this one it does not.
         for calls in 1..=3 {
             assert_eq!(cluster.get("edge-1", "/pages").await.text(), "backend: /pages");
