@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
@@ -130,5 +130,80 @@ impl HttpBody for LimitedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// A body that was read up to a bound.
+#[derive(Debug)]
+pub enum Collected {
+    Whole(Bytes),
+    /// What was read, and the rest behind it.
+    Longer(Body),
+}
+
+/// Reads a body whole, unless that is longer than `limit` bytes.
+///
+/// # Errors
+/// The body's own.
+pub async fn collect(mut body: Body, limit: usize) -> Result<Collected, BodyError> {
+    if let Body::Full(bytes) = &body
+        && bytes.len() <= limit
+    {
+        return Ok(Collected::Whole(bytes.clone()));
+    }
+    if body.size_hint().lower() > limit as u64 {
+        return Ok(Collected::Longer(body));
+    }
+    let mut read = BytesMut::new();
+    let mut first: Option<Bytes> = None;
+    while let Some(frame) = body.frame().await {
+        // Trailers are not kept.
+        let Ok(data) = frame?.into_data() else { continue };
+        if read.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
+            let head = [first.unwrap_or_default(), read.freeze(), data];
+            return Ok(Collected::Longer(Body::stream(Chained::new(head, body))));
+        }
+        match &first {
+            // One frame is the common case, and needs no copy.
+            None if read.is_empty() => first = Some(data),
+            _ => {
+                if let Some(first) = first.take() {
+                    read.extend_from_slice(&first);
+                }
+                read.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(Collected::Whole(first.unwrap_or_else(|| read.freeze())))
+}
+
+/// Bytes already read, then the body they came from.
+#[derive(Debug)]
+pub struct Chained<const N: usize> {
+    head: std::array::IntoIter<Bytes, N>,
+    rest: Body,
+}
+
+impl<const N: usize> Chained<N> {
+    pub fn new(head: [Bytes; N], rest: Body) -> Self {
+        Self { head: head.into_iter(), rest }
+    }
+}
+
+impl<const N: usize> HttpBody for Chained<N> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        for bytes in this.head.by_ref() {
+            if !bytes.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+        }
+        Pin::new(&mut this.rest).poll_frame(cx)
     }
 }

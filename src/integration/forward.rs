@@ -1,15 +1,15 @@
 //! HTTP and HTTP_PROXY: the request made, sent, and its answer taken over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use http::uri::PathAndQuery;
 use http_body::Body as HttpBody;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::Instant;
 
-use super::body::{holding, outgoing_body};
+use super::body::{Collected, LimitedBody, collect, holding, outgoing_body};
 use super::headers::{self, TRACE_ID};
 use super::streaming::{IDLE_MAX, Streamed};
 use super::way::{self, Way};
@@ -18,6 +18,10 @@ use crate::call::{Body, BodyError, Reply};
 use crate::model::quotas;
 use crate::net::client::{ClientError, Outgoing, RequestBody, ResponseBody};
 use crate::net::query;
+
+/// Answers up to so many bytes are read whole; as many as the cache keeps of one (AWS: "Cache settings
+/// for REST APIs", 1,048,576).
+const WHOLE_BYTES_MAX: usize = 1 << 20;
 
 /// HTTP_PROXY: the client's request with the gateway's changes, without its body.
 pub(super) fn proxy(
@@ -123,17 +127,18 @@ impl Integrations {
                 }
             }));
         }
-        let whole = self.buffered(response, Span { began, deadline }).await;
-        drop(held);
-        whole
+        self.buffered(response, Span { began, deadline }, held).await
     }
 
-    /// The whole answer: AWS reads all of it before the client gets any, so that one that breaks off,
-    /// is late or too long becomes an error and not half an answer (rest-data-plane 3.4, 7.14).
-    pub(super) async fn buffered(
+    /// The whole answer, as AWS reads it before the client gets any of it: one that breaks off, is
+    /// late or too long becomes an error and not half an answer (rest-data-plane 3.4, 7.14). A long
+    /// one passes as it comes, so that many at once do not fill the memory. `held` lives as long as
+    /// it is read.
+    pub(super) async fn buffered<H: Send + 'static>(
         &self,
         response: Response<ResponseBody>,
         Span { began, deadline }: Span,
+        held: Option<H>,
     ) -> Result<Response<Body>, IntegrationError> {
         let limit = self.config.response_bytes_max;
         if response.body().size_hint().lower() > limit {
@@ -144,21 +149,24 @@ impl Integrations {
             ResponseBody::Empty => Body::Empty,
             ResponseBody::Full(bytes) => Body::from(bytes),
             ResponseBody::Stream(stream) => {
-                let bytes_max = usize::try_from(limit).unwrap_or(usize::MAX);
-                let read = Limited::new(stream, bytes_max).collect();
-                let late = |_elapsed| IntegrationError::Timeout { after: deadline - began };
-                let read = tokio::time::timeout_at(deadline, read).await.map_err(late)?;
-                Body::from(read.map_err(|err| unread(&*err, limit))?.to_bytes())
+                let limited = Body::stream(LimitedBody::new(stream, limit, deadline));
+                match collect(holding(limited, held), WHOLE_BYTES_MAX).await {
+                    Ok(Collected::Whole(bytes)) => Body::from(bytes),
+                    Ok(Collected::Longer(body)) => body,
+                    Err(err) => return Err(unread(err, deadline - began)),
+                }
             }
         };
         Ok(Response::from_parts(head, body))
     }
 }
 
-fn unread(err: &(dyn std::error::Error + Send + Sync + 'static), limit: u64) -> IntegrationError {
-    match err.is::<LengthLimitError>() {
-        true => IntegrationError::ResponseTooLarge { limit },
-        false => IntegrationError::Network(Arc::from(err.to_string())),
+/// Why an answer could not be read.
+pub fn unread(err: BodyError, after: Duration) -> IntegrationError {
+    match err {
+        BodyError::TooLarge { limit } => IntegrationError::ResponseTooLarge { limit },
+        BodyError::TimedOut => IntegrationError::Timeout { after },
+        BodyError::Aborted(cause) | BodyError::Failed(cause) => IntegrationError::Network(cause),
     }
 }
 
@@ -183,7 +191,7 @@ pub(super) fn http(response: Response<Body>, request: &IntegrationRequest<'_>) -
     Reply::new(head.status, head.headers, body)
 }
 
-pub(super) fn explain(err: ClientError, after: std::time::Duration) -> IntegrationError {
+pub(super) fn explain(err: ClientError, after: Duration) -> IntegrationError {
     match err {
         ClientError::TimedOut => IntegrationError::Timeout { after },
         ClientError::Refused { .. } => {

@@ -178,7 +178,8 @@ impl Integrations {
                 Failure::Error(err) => err,
                 Failure::Client(err) => forward::explain(err, deadline - began),
             })?;
-        let response = self.buffered(response, forward::Span { began, deadline }).await?;
+        let response =
+            self.buffered(response, forward::Span { began, deadline }, None::<()>).await?;
         let reply = forward::http(response, request);
         match service.wrapped_action() {
             Some(action) if reply.status.is_success() => {

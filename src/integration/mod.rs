@@ -10,7 +10,7 @@
 //! integrations for REST APIs in API Gateway".
 
 pub mod aws;
-mod body;
+pub mod body;
 mod endpoint;
 mod forward;
 mod functions;
@@ -42,6 +42,7 @@ use aws::{Aws, AwsUri, Service};
 use endpoint::Endpoint;
 pub use endpoint::with_stage_variables;
 use forward::Span;
+pub use forward::unread;
 pub use functions::FunctionCall;
 use functions::FunctionTarget;
 use lambda::InvokeError;

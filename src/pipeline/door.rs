@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::call::{Body, BodyError, Call, Connection, Door, ExtendedId, Reply};
+use crate::integration::body::Chained;
 use crate::integration::streaming;
 use crate::listener::{Answer, Handler, Refused};
 use crate::mapping::compression::compress_reply;
 use crate::model::ids::NodeName;
 use crate::pipeline::customise::customise;
 use crate::pipeline::deliver::IdText;
-use crate::pipeline::fill::Chained;
 use crate::pipeline::integrate::proto;
 use crate::pipeline::record::{Meant, Told};
 use crate::pipeline::refusal::{Refusal, Type};

@@ -9,18 +9,17 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{DATE, HeaderName};
-use http_body::{Body as _, Frame};
-use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cache::entry::{Answer, Entry, SharedReply};
 use crate::cache::fill::{Lookup, Place, Waited, Waiter};
-use crate::call::{Body, BodyError, CacheStatus, Call, Freshness, Reply};
+use crate::call::{Body, CacheStatus, Call, Freshness, Reply};
 use crate::deployment::snapshot::{CacheRules, Resolved};
+use crate::integration::body::{Collected, collect};
 use crate::net::clock::Timestamp;
 use crate::pipeline::refusal::{Refusal, Type};
 use crate::pipeline::{Errand, Gateway};
@@ -252,71 +251,3 @@ fn shared(reply: &Reply) -> SharedReply {
 
 /// A gateway response is a line of JSON; a backend's own error may be a page.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
-
-enum Collected {
-    Whole(Bytes),
-    /// What was read, and the rest behind it.
-    Longer(Body),
-}
-
-async fn collect(mut body: Body, limit: usize) -> Result<Collected, BodyError> {
-    if let Body::Full(bytes) = &body
-        && bytes.len() <= limit
-    {
-        return Ok(Collected::Whole(bytes.clone()));
-    }
-    if body.size_hint().lower() > limit as u64 {
-        return Ok(Collected::Longer(body));
-    }
-    let mut read = BytesMut::new();
-    let mut first: Option<Bytes> = None;
-    while let Some(frame) = body.frame().await {
-        // Trailers are not kept.
-        let Ok(data) = frame?.into_data() else { continue };
-        if read.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
-            let head = [first.unwrap_or_default(), read.freeze(), data];
-            return Ok(Collected::Longer(Body::stream(Chained::new(head, body))));
-        }
-        match &first {
-            // One frame is the common case, and needs no copy.
-            None if read.is_empty() => first = Some(data),
-            _ => {
-                if let Some(first) = first.take() {
-                    read.extend_from_slice(&first);
-                }
-                read.extend_from_slice(&data);
-            }
-        }
-    }
-    Ok(Collected::Whole(first.unwrap_or_else(|| read.freeze())))
-}
-
-/// Bytes already read, then the body they came from.
-pub(super) struct Chained<const N: usize> {
-    head: std::array::IntoIter<Bytes, N>,
-    rest: Body,
-}
-
-impl<const N: usize> Chained<N> {
-    pub(super) fn new(head: [Bytes; N], rest: Body) -> Self {
-        Self { head: head.into_iter(), rest }
-    }
-}
-
-impl<const N: usize> http_body::Body for Chained<N> {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        for bytes in this.head.by_ref() {
-            if !bytes.is_empty() {
-                return std::task::Poll::Ready(Some(Ok(Frame::data(bytes))));
-            }
-        }
-        std::pin::Pin::new(&mut this.rest).poll_frame(cx)
-    }
-}

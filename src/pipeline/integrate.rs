@@ -22,7 +22,9 @@ use crate::call::{
 };
 use crate::deployment::snapshot::{self, CustomFlow, Flow, Resolved};
 use crate::integration::lambda::InvokeError;
-use crate::integration::{Forwarded, IntegrationError, IntegrationRequest, Integrations, trace};
+use crate::integration::{
+    self, Forwarded, IntegrationError, IntegrationRequest, Integrations, trace,
+};
 use crate::mapping::compression::{DecodeError, decode_request};
 use crate::mapping::context::{CallContext, PathParameters, RouteFacts};
 use crate::mapping::lambda_reply::ReplyError;
@@ -449,14 +451,6 @@ async fn whole_answer(reply: &mut Reply) -> Result<Bytes, Failure> {
     }
     .map_err(|err| {
         let (_, latency_ms) = report(reply);
-        Failure::Integration(match err {
-            BodyError::TooLarge { limit } => IntegrationError::ResponseTooLarge { limit },
-            BodyError::TimedOut => {
-                IntegrationError::Timeout { after: Duration::from_millis(latency_ms) }
-            }
-            BodyError::Aborted(cause) | BodyError::Failed(cause) => {
-                IntegrationError::Network(cause)
-            }
-        })
+        Failure::Integration(integration::unread(err, Duration::from_millis(latency_ms)))
     })
 }

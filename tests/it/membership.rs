@@ -221,9 +221,9 @@ fn a_region_that_stops_finishes_the_calls_of_its_edges() {
 fn an_endless_call_does_not_keep_a_node_from_stopping() {
     simulate(&[1], async |world| {
         let cluster = Cluster::start(world, &Shape::edges(1)).await;
-        cluster.backend.on("/open/endless", Play::drip(10, 100_000, SECOND));
+        cluster.backend.on("/streamed/endless", Play::drip(10, 100_000, SECOND));
         let mut client = cluster.connect(Protocol::Http2, "edge-1").await;
-        let request = Request::get(format!("/{STAGE}/open/endless")).body(empty()).unwrap();
+        let request = Request::get(format!("/{STAGE}/streamed/endless")).body(empty()).unwrap();
         let mut answer = client.send(request).await.unwrap();
         assert_eq!(answer.piece().await.unwrap().unwrap().len(), 10);
         let before = world.elapsed();

@@ -191,10 +191,10 @@ fn calls_in_flight_end_when_the_region_dies() {
 fn a_body_cut_off_by_the_regions_death_looks_cut_off() {
     simulate(&[1], async |world| {
         let cluster = Cluster::start(world, &Shape::edges(1)).await;
-        cluster.backend.on("/open/drip", Play::drip(1000, 100, SECOND));
+        cluster.backend.on("/streamed/drip", Play::drip(1000, 100, SECOND));
         for protocol in [Protocol::Http1, Protocol::Http2, Protocol::Http3] {
             let mut client = cluster.connect(protocol, "edge-1").await;
-            let request = Request::get(format!("/{STAGE}/open/drip")).body(empty()).unwrap();
+            let request = Request::get(format!("/{STAGE}/streamed/drip")).body(empty()).unwrap();
             let mut answer = client.send(request).await.unwrap();
             assert_eq!(answer.piece().await.unwrap().unwrap(), pattern(0, 1000));
             cluster.crash("region").await;

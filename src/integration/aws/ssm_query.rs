@@ -16,8 +16,8 @@ use http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 
-use crate::call::{Body, BodyError, MappedParameters, Reply};
-use crate::integration::IntegrationError;
+use crate::call::{Body, MappedParameters, Reply};
+use crate::integration::{IntegrationError, forward};
 
 /// As URIs name it.
 pub(super) const SERVICE: &str = "ssm";
@@ -132,12 +132,8 @@ pub(crate) async fn wrapped(
     mut reply: Reply,
     after: Duration,
 ) -> Result<Reply, IntegrationError> {
-    let collected = reply.body.take().collect().await.map_err(|err| match err {
-        BodyError::TooLarge { limit } => IntegrationError::ResponseTooLarge { limit },
-        BodyError::TimedOut => IntegrationError::Timeout { after },
-        BodyError::Aborted(cause) | BodyError::Failed(cause) => IntegrationError::Network(cause),
-    })?;
-    let whole = collected.to_bytes();
+    let read = reply.body.take().collect().await;
+    let whole = read.map_err(|err| forward::unread(err, after))?.to_bytes();
     let result = serde_json::from_slice(&whole).unwrap_or_else(|_| json!({}));
     let id = reply.headers.get("x-amzn-requestid").and_then(|id| id.to_str().ok());
     let mut inner = Map::new();
