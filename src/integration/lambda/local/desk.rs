@@ -4,7 +4,7 @@
 //! late, what is its answer when it is dead). One short lock; no queue between the two, since a
 //! message more per invocation is what a warm call would feel.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(super) struct Desk {
     pub(super) generation: u64,
     /// Wakes the supervisor when there is something new to watch.
     pub(super) changed: Notify,
+    /// The supervisor looks again within moments, so that it need not be told of each invocation.
+    is_watched: AtomicBool,
     /// The process shall end.
     pub(super) retired: CancellationToken,
     /// The process has ended: connections let go.
@@ -106,6 +108,7 @@ impl Desk {
             process,
             generation,
             changed: Notify::new(),
+            is_watched: AtomicBool::new(false),
             retired: CancellationToken::new(),
             over: CancellationToken::new(),
             peak_kib: AtomicU64::new(0),
@@ -140,7 +143,6 @@ impl Desk {
         // Dropping the sender of an earlier question tells it that it is void.
         state.asking = Some(void);
         drop(state);
-        self.changed.notify_one();
         Ok(Question { superseded, is_first })
     }
 
@@ -162,7 +164,9 @@ impl Desk {
             is_answered: false,
         });
         drop(state);
-        self.changed.notify_one();
+        if !self.is_watched.load(Ordering::SeqCst) {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -210,8 +214,11 @@ impl Desk {
         matches!(&self.lock().stage, Stage::Busy(busy) if busy.reply.is_some())
     }
 
+    /// What the supervisor has to look after. One that is at work it sees again within moments; for one
+    /// that is idle it has to be woken.
     pub(super) fn watch(&self) -> Watch {
         let state = self.lock();
+        self.is_watched.store(!matches!(state.stage, Stage::Idle { .. }), Ordering::SeqCst);
         match &state.stage {
             Stage::Starting => Watch::Starting { since: state.began },
             Stage::Idle { since } => Watch::Idle { since: *since },

@@ -12,6 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -24,6 +25,9 @@ use crate::net::tasks::Tasks;
 const LINES_MAX: usize = 4_096;
 /// Lines written at once.
 const BATCH: usize = 256;
+/// How long a line waits for others: each invocation has three, and a write for each of them would cost
+/// as much as the way to the function.
+const GATHER: Duration = Duration::from_millis(20);
 /// A file that is this long becomes `NAME.log.1`, and a new one is begun.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Target of the lines in the gateway's own log.
@@ -97,6 +101,13 @@ async fn write(
                 while received.recv_many(&mut lines, BATCH).await > 0 {}
                 is_over = true;
             }
+        }
+        if !is_over && lines.len() < BATCH {
+            tokio::select! {
+                () = tokio::time::sleep(GATHER) => {}
+                () = tasks.stopped().cancelled() => {}
+            }
+            lines.extend(std::iter::from_fn(|| received.try_recv().ok()).take(BATCH));
         }
         let count = lost.swap(0, Ordering::Relaxed);
         if count > 0 {
