@@ -227,29 +227,28 @@ pub struct Refusal {
     pub kind: Type,
     /// Replaces the type's own message where AWS's text depends on the request.
     pub message: Option<Arc<str>>,
-    /// `$context.error.validationErrorString`.
-    pub validation_error: Option<Arc<str>>,
+    /// Of a body that does not fit its model, where anybody will be told.
+    pub unfit: Option<Box<Unfit>>,
     /// For the log only.
     pub cause: Option<Arc<str>>,
-    /// The body that was refused, where the execution log shows bodies.
-    pub request_body: Option<Bytes>,
     /// Where an integration was asked and did not answer.
     pub integration: Option<Box<IntegrationReport>>,
     /// Whether the execution log has the call already.
     pub is_logged: bool,
 }
 
+/// A body that was refused.
+#[derive(Clone, Debug)]
+pub struct Unfit {
+    /// `$context.error.validationErrorString`.
+    pub report: Arc<str>,
+    /// The body itself, where the execution log shows bodies.
+    pub body: Option<Bytes>,
+}
+
 impl Refusal {
     pub fn new(kind: Type) -> Self {
-        Self {
-            kind,
-            message: None,
-            validation_error: None,
-            cause: None,
-            request_body: None,
-            integration: None,
-            is_logged: false,
-        }
+        Self { kind, message: None, unfit: None, cause: None, integration: None, is_logged: false }
     }
 
     pub fn because(kind: Type, cause: impl std::fmt::Display) -> Self {
@@ -277,15 +276,19 @@ impl Refusal {
             None => Bytes::from_static(form.body.as_bytes()),
         };
         let mut reply = Reply::new(form.status, headers, Body::Full(body));
+        let (validation_error, request_body) = match self.unfit {
+            Some(unfit) => (Some(unfit.report), unfit.body),
+            None => (None, None),
+        };
         reply.refusal = Some(RefusalReport {
             response_type: form.name.into(),
             message: match self.message {
                 Some(message) => Cow::Owned(message.as_ref().to_owned()),
                 None => form.message.unwrap_or_default().into(),
             },
-            validation_error: self.validation_error,
+            validation_error,
             cause: self.cause,
-            request_body: self.request_body,
+            request_body,
         });
         reply.integration = self.integration.map(|report| *report);
         reply.is_logged = self.is_logged;

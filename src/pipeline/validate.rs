@@ -18,7 +18,7 @@ use crate::mapping::compression::decode_request;
 use crate::mapping::schema::{Fit, Model};
 use crate::mapping::validation::Parameters;
 use crate::model::quotas;
-use crate::pipeline::refusal::{self, Refusal, Type};
+use crate::pipeline::refusal::{self, Refusal, Type, Unfit};
 
 /// A longer body is compared with its model on a thread of its own: reading ten megabytes of JSON
 /// takes as long as a thousand other calls.
@@ -90,10 +90,10 @@ fn unfit(resolved: &Resolved, fit: Fit, model: &Model, body: &[u8]) -> Refusal {
     let mut refusal = Refusal::because(Type::BadRequestBody, cause);
     let log = resolved.route().execution_log.as_ref();
     if resolved.stage.tells_validation_errors || log.is_some() {
-        refusal.validation_error = Some(model.report(body).into());
+        let is_shown = log.is_some_and(|log| log.shows_data);
+        let shown = is_shown.then(|| Bytes::copy_from_slice(body));
+        refusal.unfit = Some(Box::new(Unfit { report: model.report(body).into(), body: shown }));
     }
-    let is_shown = log.is_some_and(|log| log.shows_data);
-    refusal.request_body = is_shown.then(|| Bytes::copy_from_slice(body));
     refusal
 }
 
