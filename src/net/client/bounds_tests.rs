@@ -220,22 +220,3 @@ async fn hosts_that_calls_name_are_bounded() {
     }
     assert!(client.0.hosts().len() <= HOSTS_MAX);
 }
-
-/// A backend that says its cookies line by line is understood; one line is that of the length.
-#[tokio::test(start_paused = true)]
-async fn a_response_may_have_many_header_lines() {
-    for (lines, is_read) in [(99, true), (100, true), (511, true), (512, false), (10_000, false)] {
-        let network = Fake::new(move |_, mut wire| async move {
-            while wire.request().await.is_some() {
-                let own: String = (0..lines).map(|n| format!("set-cookie: n={n}\r\n")).collect();
-                wire.write(&format!("HTTP/1.1 200 OK\r\n{own}content-length: 0\r\n\r\n")).await;
-            }
-        });
-        let client = HttpClient::new(Config::default(), network, Tasks::new(Handle::current()));
-        let request = request(Method::GET, "/", RequestBody::Empty);
-        let deadline = Instant::now() + Duration::from_secs(1);
-        let answer = client.send(&client.host(&target(80)), request, deadline).await;
-        let read = answer.map(|answer| answer.headers().get_all("set-cookie").iter().count());
-        assert_eq!(read.ok(), is_read.then_some(lines), "{lines}");
-    }
-}

@@ -32,9 +32,6 @@ const NAMES_MAX: usize = 4_096;
 /// Largest head of a response and largest piece read of its body, bytes: a response's headers are
 /// small, and 64 KiB is what one TLS read or one socket buffer yields at a time.
 const READ_BUFFER_MAX: usize = 64 * 1024;
-/// Header lines of a response. hyper's own 100 are fewer than some backends send that say their
-/// cookies line by line; it sets aside room for all of them with each response, here some 24 KiB.
-const HEADER_LINES_MAX: usize = 512;
 /// HTTP/2 windows, bytes. A body of 10 MiB must not stop at the 64 KiB that RFC 9113 starts with.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
@@ -105,7 +102,6 @@ pub(super) async fn connect(shared: &Shared, target: &Target) -> Result<Stream, 
 async fn http1(io: Io, heard: Arc<AtomicBool>, slot: Slot) -> Result<Fresh, ClientError> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(READ_BUFFER_MAX)
-        .max_headers(HEADER_LINES_MAX)
         .handshake(TokioIo::new(io))
         .await
         .map_err(|err| ClientError::Broken(Arc::from(describe(&err))))?;
