@@ -7,13 +7,13 @@
 //! AWS: order of evaluation, "Request validation for REST APIs in API Gateway"; recorded: missing
 //! parameters are told before a body that does not fit.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use std::sync::Arc;
 
 use crate::call::{Body, BodyError, Call};
 use crate::deployment::snapshot::{self, Resolved};
+use crate::integration::body::{Collected, collect as read_up_to};
 use crate::mapping::compression::decode_request;
 use crate::mapping::schema::{Fit, Model};
 use crate::mapping::validation::Parameters;
@@ -97,31 +97,14 @@ fn unfit(resolved: &Resolved, fit: Fit, model: &Model, body: &[u8]) -> Refusal {
     refusal
 }
 
-/// The whole body. The listener bounds its length already; a body that is known to be whole is not
-/// copied.
-async fn collect(mut body: Body) -> Result<Bytes, BodyError> {
-    const MOST: u64 = quotas::BODY_BYTES_MAX;
-    if let Body::Full(bytes) = body {
-        return Ok(bytes);
+/// The whole body; the listener bounds its length already. What trails it is no part of it, and
+/// nothing behind the gateway gets that from AWS.
+async fn collect(body: Body) -> Result<Bytes, BodyError> {
+    let limit = quotas::BODY_BYTES_MAX;
+    match read_up_to(body, usize::try_from(limit).unwrap_or(usize::MAX)).await? {
+        Collected::Whole(bytes) => Ok(bytes),
+        Collected::Longer(_) => Err(BodyError::TooLarge { limit }),
     }
-    let mut first = Bytes::new();
-    let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        // What trails a body is no part of it, and nothing behind the gateway gets it from AWS.
-        let Ok(data) = frame?.into_data() else { continue };
-        if (first.len() + read.len() + data.len()) as u64 > MOST {
-            return Err(BodyError::TooLarge { limit: MOST });
-        }
-        if first.is_empty() && read.is_empty() {
-            first = data;
-            continue;
-        }
-        if read.is_empty() {
-            read.extend_from_slice(&std::mem::take(&mut first));
-        }
-        read.extend_from_slice(&data);
-    }
-    Ok(if read.is_empty() { first } else { read.freeze() })
 }
 
 /// Out of its content coding, if it is in one.
