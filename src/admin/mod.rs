@@ -19,6 +19,7 @@ pub mod stacks;
 pub mod status;
 pub mod template;
 pub mod v2;
+mod yaml;
 
 #[cfg(test)]
 mod tests;

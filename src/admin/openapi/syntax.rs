@@ -2,16 +2,12 @@
 //!
 //! serde_json judges JSON and decodes its scalars; because it forgets where values stood and lets
 //! a repeated key win silently, a small scanner of ours walks the same (by then valid) text and
-//! builds the tree. YAML goes through serde-saphyr, which knows places and refuses repeated keys.
-//! RFC 8259; YAML 1.2.2 with the core schema, booleans only as `true` and `false`.
-
-use std::fmt;
+//! builds the tree (RFC 8259).
 
 use indexmap::IndexMap;
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Spanned};
+use serde::de::IgnoredAny;
 
+use crate::admin::yaml;
 use crate::model::document::{DEPTH_MAX, NODES_MAX, Node, Value};
 use crate::model::problem::Findings;
 use crate::model::quotas;
@@ -201,155 +197,12 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Reads YAML on a stack of its own: the reader takes one frame after the other for each level of
-/// nesting, in a debug build some 2 to 4 MiB for [`DEPTH_MAX`] levels, and callers' threads may
-/// have less. An overflow would end the process.
 fn yaml(text: &str, findings: &Findings) -> Option<Node> {
-    /// Reserved, not used, unless a document is as deep as it may be.
-    const STACK_BYTES: usize = 16 * 1024 * 1024;
-
-    let read = std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new()
-            .name("yaml".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || yaml_tree(text))
-            .map_err(|err| ((0, 0), format!("the document cannot be read now: {err}")))?;
-        let failed = |_| ((0, 0), "not valid YAML: reading it failed".to_owned());
-        reader.join().map_err(failed)?
-    });
-    match read {
+    match yaml::read::<yaml::Plain>(text) {
         Ok(node) => Some(node),
         Err((place, message)) => {
             findings.add(place, "", message, None);
             None
         }
-    }
-}
-
-/// The tree, or what is wrong and where.
-fn yaml_tree(text: &str) -> Result<Node, ((u32, u32), String)> {
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_nodes: NODES_MAX,
-            max_depth: DEPTH_MAX,
-            flow_nesting_limit: DEPTH_MAX,
-            max_documents: 1,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: NODES_MAX,
-        },
-        duplicate_keys: DuplicateKeyPolicy::Error,
-        strict_booleans: true,
-        with_snippet: false,
-    };
-    match serde_saphyr::from_str_with_options::<Marked>(text, options) {
-        Ok(Marked(node)) => Ok(node),
-        Err(err) => {
-            let place = err.location().map_or((0, 0), |at| mark_of(at.line(), at.column()));
-            let said = err.to_string();
-            let mut message = said.lines().next().unwrap_or_default();
-            // The place is said once, in our own form.
-            if let Some((head, _)) = message.rsplit_once(" at line ") {
-                message = head;
-            }
-            if let Some((head, tail)) = message.split_once(": ")
-                && head.starts_with("error: line ")
-            {
-                message = tail;
-            }
-            Err((place, format!("not valid YAML: {message}")))
-        }
-    }
-}
-
-fn mark_of(line: u64, column: u64) -> (u32, u32) {
-    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
-}
-
-/// A node on its way out of serde.
-struct Marked(Node);
-
-impl<'de> Deserialize<'de> for Marked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Bare>::deserialize(deserializer)?;
-        let mark = mark_of(spanned.referenced.line(), spanned.referenced.column());
-        Ok(Self(Node { value: spanned.value.0, mark }))
-    }
-}
-
-/// A value without its place, which only the wrapper around it is told.
-struct Bare(Value);
-
-impl<'de> Deserialize<'de> for Bare {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BareVisitor).map(Self)
-    }
-}
-
-struct BareVisitor;
-
-impl<'de> Visitor<'de> for BareVisitor {
-    type Value = Value;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a YAML value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Boolean(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Integer(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
-    }
-
-    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Text(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::Text(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Marked(node)) = list.next_element()? {
-            items.push(node);
-        }
-        Ok(Value::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = IndexMap::new();
-        while let Some(key) = map.next_key::<Spanned<String>>()? {
-            let Marked(node) = map.next_value()?;
-            let mark = mark_of(key.referenced.line(), key.referenced.column());
-            entries.insert(key.value, Node { mark, ..node });
-        }
-        Ok(Value::Map(entries))
     }
 }

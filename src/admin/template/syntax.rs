@@ -6,16 +6,15 @@
 //!
 //! AWS: CloudFormation Template Reference, "Intrinsic function reference"; YAML 1.2.2 section 6.9.1.
 
-use std::fmt;
-
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error};
 use serde_json::{Number, Value as Json};
-use serde_saphyr::{DuplicateKeyPolicy, Spanned, Tagged};
+use serde_saphyr::{Spanned, Tagged};
 
 use crate::admin::openapi::syntax as plain;
-use crate::model::document::{DEPTH_MAX, NODES_MAX, Node, Value};
+use crate::admin::yaml;
+use crate::model::document::{Node, Value};
 use crate::model::problem::{Findings, Problems};
 use crate::model::quotas;
 
@@ -43,8 +42,6 @@ const SHORT: [&str; 19] = [
 ];
 /// What YAML's own types begin with; they say nothing new.
 const YAML_TYPES: &str = "tag:yaml.org,2002:";
-/// Reserved, not used, unless a document is as deep as it may be.
-const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Reads a whole template.
 ///
@@ -61,7 +58,7 @@ pub(in crate::admin) fn parse(file: &str, bytes: &[u8]) -> Result<Node, Problems
     let node = if is_plain {
         plain::parse(bytes, &findings)
     } else {
-        match yaml(text) {
+        match yaml::read::<Template>(text) {
             Ok(node) => Some(node),
             Err((place, message)) => {
                 findings.add(place, "", message, None);
@@ -105,76 +102,22 @@ pub(super) fn locate(root: &Node, path: &[String]) -> (u32, u32) {
     mark
 }
 
-type Complaint = ((u32, u32), String);
+/// Templates: a tag is a short form.
+enum Template {}
 
-/// The reader takes one frame after the other for each level of nesting; a caller's thread may have
-/// less room.
-fn yaml(text: &str) -> Result<Node, Complaint> {
-    std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new()
-            .name("template".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || tree(text))
-            .map_err(|err| ((0, 0), format!("the template cannot be read now: {err}")))?;
-        let failed = |_| ((0, 0), "not valid YAML: reading it failed".to_owned());
-        reader.join().map_err(failed)?
-    })
-}
-
-fn tree(text: &str) -> Result<Node, Complaint> {
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_nodes: NODES_MAX,
-            max_depth: DEPTH_MAX,
-            flow_nesting_limit: DEPTH_MAX,
-            max_documents: 1,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: NODES_MAX,
-        },
-        duplicate_keys: DuplicateKeyPolicy::Error,
-        strict_booleans: true,
-        with_snippet: false,
-    };
-    match serde_saphyr::from_str_with_options::<Marked>(text, options) {
-        Ok(Marked(node)) => Ok(node),
-        Err(err) => {
-            let place = err.location().map_or((0, 0), |at| mark_of(at.line(), at.column()));
-            let said = err.to_string();
-            let mut message = said.lines().next().unwrap_or_default();
-            // The place is said once, in our own form.
-            if let Some((head, _)) = message.rsplit_once(" at line ") {
-                message = head;
-            }
-            if let Some((head, tail)) = message.split_once(": ")
-                && head.starts_with("error: line ")
-            {
-                message = tail;
-            }
-            Err((place, format!("not valid YAML: {message}")))
-        }
-    }
-}
-
-fn mark_of(line: u64, column: u64) -> (u32, u32) {
-    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
-}
-
-/// A node on its way out of serde.
-struct Marked(Node);
-
-impl<'de> Deserialize<'de> for Marked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Tagged<Bare>>::deserialize(deserializer)?;
-        let mark = mark_of(spanned.referenced.line(), spanned.referenced.column());
-        let Tagged(Bare(value), tag) = spanned.value;
+impl yaml::Kind for Template {
+    fn node<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
+        let spanned = Spanned::<Tagged<yaml::Bare<Self>>>::deserialize(deserializer)?;
+        let mark = yaml::mark(&spanned);
+        let Tagged(bare, tag) = spanned.value;
+        let value = bare.into_value();
         let value = match tag.as_deref() {
             Some(tag) if !tag.starts_with(YAML_TYPES) && tag != "!" => {
                 long_form(tag, Node { value, mark }).map_err(D::Error::custom)?
             }
             _ => value,
         };
-        Ok(Self(Node { value, mark }))
+        Ok(Node { value, mark })
     }
 }
 
@@ -196,81 +139,4 @@ fn attribute(argument: Node) -> Node {
     let Some((id, name)) = text.split_once('.') else { return argument };
     let part = |text: &str| Node { value: Value::Text(text.to_owned()), mark: argument.mark };
     Node { value: Value::List(vec![part(id), part(name)]), mark: argument.mark }
-}
-
-/// A value without its place and tag, which only the wrappers around it are told.
-struct Bare(Value);
-
-impl<'de> Deserialize<'de> for Bare {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BareVisitor).map(Self)
-    }
-}
-
-struct BareVisitor;
-
-impl<'de> Visitor<'de> for BareVisitor {
-    type Value = Value;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a YAML value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Boolean(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Integer(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
-    }
-
-    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
-        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Text(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::Text(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Marked(node)) = list.next_element()? {
-            items.push(node);
-        }
-        Ok(Value::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = IndexMap::new();
-        while let Some(key) = map.next_key::<Spanned<String>>()? {
-            let Marked(node) = map.next_value()?;
-            let mark = mark_of(key.referenced.line(), key.referenced.column());
-            entries.insert(key.value, Node { mark, ..node });
-        }
-        Ok(Value::Map(entries))
-    }
 }
