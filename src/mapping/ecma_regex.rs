@@ -13,6 +13,8 @@ use std::fmt::Write;
 
 use fancy_regex::{Regex, RegexBuilder};
 
+use super::pattern::Pattern;
+
 /// Steps back of one search. Rhino has no bound; an expression that needs more on a value counts as
 /// not found in it.
 const STEPS_BACK_MAX: usize = 100_000;
@@ -90,8 +92,7 @@ fn translate(pattern: &str) -> Translated<String> {
     let chars: Vec<char> = pattern.chars().collect();
     let groups = count_groups(&chars);
     let mut translator = Translator {
-        chars: &chars,
-        at: 0,
+        text: Pattern::new(&chars),
         out: String::new(),
         depth: 0,
         consuming: 0,
@@ -99,7 +100,7 @@ fn translate(pattern: &str) -> Translated<String> {
         closed: vec![false],
     };
     translator.alternatives()?;
-    match translator.at == chars.len() {
+    match translator.text.at == chars.len() {
         true => Ok(translator.out),
         false => Err("`)` without `(`"),
     }
@@ -125,8 +126,7 @@ fn count_groups(chars: &[char]) -> usize {
 }
 
 struct Translator<'p> {
-    chars: &'p [char],
-    at: usize,
+    text: Pattern<'p>,
     out: String,
     /// Groups that are open.
     depth: usize,
@@ -145,32 +145,12 @@ struct Set {
 }
 
 impl Translator<'_> {
-    fn peek(&self) -> Option<char> {
-        self.chars.get(self.at).copied()
-    }
-
-    fn next(&mut self) -> Option<char> {
-        let next = self.peek()?;
-        self.at += 1;
-        Some(next)
-    }
-
-    fn eat(&mut self, text: &str) -> bool {
-        let rest = self.chars.get(self.at..).unwrap_or_default();
-        let length = text.chars().count();
-        let found = rest.get(..length).is_some_and(|start| start.iter().copied().eq(text.chars()));
-        if found {
-            self.at += length;
-        }
-        found
-    }
-
     /// To the end of the group or of the expression.
     fn alternatives(&mut self) -> Translated<()> {
         let mut can_repeat = false;
         // Of what a repetition is about: where its translation begins, and what was read before.
         let mut last = (0, 0);
-        while let Some(next) = self.peek() {
+        while let Some(next) = self.text.peek() {
             let begins = (self.out.len(), self.consuming);
             can_repeat = match next {
                 ')' => return Ok(()),
@@ -179,7 +159,7 @@ impl Translator<'_> {
                 '$' => self.as_it_is(r"\z"),
                 '*' | '+' | '?' if !can_repeat => return Err("a repetition of nothing"),
                 '*' | '+' | '?' => {
-                    self.at += 1;
+                    self.text.at += 1;
                     self.repetition(&next.to_string(), last)
                 }
                 '{' if can_repeat && let Some(count) = self.count()? => {
@@ -205,7 +185,7 @@ impl Translator<'_> {
 
     /// Whether that can be repeated: it cannot.
     fn as_it_is(&mut self, translated: &str) -> bool {
-        self.at += 1;
+        self.text.at += 1;
         self.out.push_str(translated);
         false
     }
@@ -213,7 +193,7 @@ impl Translator<'_> {
     /// What takes no character, such as `(?=a)`, may be repeated here and not in our engine. Once is
     /// as good as often, and none as good as once or none.
     fn repetition(&mut self, sign: &str, (start, consuming): (usize, usize)) -> bool {
-        let is_lazy = self.eat("?");
+        let is_lazy = self.text.eat("?");
         if consuming == self.consuming {
             if sign.starts_with(['*', '?']) || sign.starts_with("{0") {
                 self.out.insert_str(start, "(?:");
@@ -230,7 +210,7 @@ impl Translator<'_> {
 
     /// `{2}`, `{2,}` or `{2,3}`; a brace that begins nothing such is itself, and not read here.
     fn count(&mut self) -> Translated<Option<String>> {
-        let rest = self.chars.get(self.at + 1..).unwrap_or_default();
+        let rest = self.text.chars.get(self.text.at + 1..).unwrap_or_default();
         let Some(length) = rest.iter().position(|next| *next == '}') else { return Ok(None) };
         let inner: String = rest.iter().take(length).collect();
         let (least, most) = match inner.split_once(',') {
@@ -249,18 +229,18 @@ impl Translator<'_> {
         {
             return Err("a count from more to less");
         }
-        self.at += length + 2;
+        self.text.at += length + 2;
         Ok(Some(format!("{{{inner}}}")))
     }
 
     /// A group can be repeated, and so can one that only looks ahead.
     fn group(&mut self) -> Translated<bool> {
-        self.at += 1;
-        let looks = ["?=", "?!"].into_iter().find(|start| self.eat(start));
+        self.text.at += 1;
+        let looks = ["?=", "?!"].into_iter().find(|start| self.text.eat(start));
         let number = self.closed.len();
         match looks {
             Some(start) => write!(self.out, "(?:({start}").expect("a String"),
-            None if self.eat("?:") => self.out.push_str("(?:"),
+            None if self.text.eat("?:") => self.out.push_str("(?:"),
             None => {
                 self.closed.push(false);
                 self.out.push('(');
@@ -274,7 +254,7 @@ impl Translator<'_> {
         }
         self.alternatives()?;
         self.depth -= 1;
-        self.at += 1;
+        self.text.at += 1;
         self.out.push_str(if looks.is_some() { "))" } else { ")" });
         if looks.is_some() {
             self.consuming = consuming;
@@ -288,9 +268,9 @@ impl Translator<'_> {
     /// `\b` and `\B`, of ASCII's words.
     fn boundary(&mut self) -> bool {
         const WORD: &str = "[0-9A-Z_a-z]";
-        if self.eat(r"\b") {
+        if self.text.eat(r"\b") {
             write!(self.out, "(?:(?<={WORD})(?!{WORD})|(?<!{WORD})(?={WORD}))").expect("a String");
-        } else if self.eat(r"\B") {
+        } else if self.text.eat(r"\B") {
             write!(self.out, "(?:(?<={WORD})(?={WORD})|(?<!{WORD})(?!{WORD}))").expect("a String");
         } else {
             return false;
@@ -300,13 +280,13 @@ impl Translator<'_> {
 
     /// `\1`, where there is such a group. One that has matched nothing yet matches nothing.
     fn reference(&mut self) -> bool {
-        let rest = self.chars.get(self.at + 1..).unwrap_or_default();
+        let rest = self.text.chars.get(self.text.at + 1..).unwrap_or_default();
         let digits: String = rest.iter().take_while(|next| next.is_ascii_digit()).collect();
         let number = digits.parse().unwrap_or(0);
         if digits.starts_with('0') || !(1..=self.groups).contains(&number) {
             return false;
         }
-        self.at += 1 + digits.len();
+        self.text.at += 1 + digits.len();
         match self.closed.get(number) {
             Some(true) => {
                 self.consuming += 1;
@@ -320,7 +300,7 @@ impl Translator<'_> {
     /// A character, an escape, `.` or a class.
     fn set(&mut self) -> Translated<Set> {
         let plain = |ranges: Vec<Range>| Ok(Set { ranges, is_negated: false });
-        match self.next() {
+        match self.text.next() {
             Some('.') => Ok(Set { ranges: LINE_ENDS.to_vec(), is_negated: true }),
             Some('[') => self.class(),
             Some('\\') => {
@@ -334,20 +314,20 @@ impl Translator<'_> {
 
     /// Behind its `[`. The first `]` ends it: `[]` has nothing, `[^]` everything.
     fn class(&mut self) -> Translated<Set> {
-        let is_negated = self.eat("^");
+        let is_negated = self.text.eat("^");
         let mut ranges = Vec::new();
         loop {
-            let from = match self.next().ok_or("`[` without `]`")? {
+            let from = match self.text.next().ok_or("`[` without `]`")? {
                 ']' => return Ok(Set { ranges, is_negated }),
                 first => self.member(first)?,
             };
-            let after = self.chars.get(self.at + 1).copied();
-            if self.peek() != Some('-') || matches!(after, None | Some(']')) {
+            let after = self.text.chars.get(self.text.at + 1).copied();
+            if self.text.peek() != Some('-') || matches!(after, None | Some(']')) {
                 ranges.extend(from);
                 continue;
             }
-            self.at += 1;
-            let first = self.next().ok_or("`[` without `]`")?;
+            self.text.at += 1;
+            let first = self.text.next().ok_or("`[` without `]`")?;
             let to = self.member(first)?;
             match (single(&from), single(&to)) {
                 (Some(from), Some(to)) if from <= to => ranges.push((from, to)),
@@ -371,7 +351,7 @@ impl Translator<'_> {
 
     /// Behind a backslash.
     fn escape(&mut self, in_class: bool) -> Translated<Vec<Range>> {
-        let escaped = self.next().ok_or(r"`\` at the end")?;
+        let escaped = self.text.next().ok_or(r"`\` at the end")?;
         let code = match escaped {
             'd' => return Ok(DIGITS.to_vec()),
             'D' => return Ok(others(DIGITS)),
@@ -386,14 +366,14 @@ impl Translator<'_> {
             'f' => 0x0c,
             'r' => 0x0d,
             '0'..='7' => self.octal(escaped),
-            'c' => match self.peek().filter(char::is_ascii_alphabetic) {
+            'c' => match self.text.peek().filter(char::is_ascii_alphabetic) {
                 Some(letter) => {
-                    self.at += 1;
+                    self.text.at += 1;
                     u32::from(letter) % 32
                 }
                 // The backslash is itself then, and the letter follows it.
                 None => {
-                    self.at -= 1;
+                    self.text.at -= 1;
                     u32::from('\\')
                 }
             },
@@ -408,36 +388,36 @@ impl Translator<'_> {
     fn octal(&mut self, first: char) -> u32 {
         let mut value = first.to_digit(8).unwrap_or(0);
         for _ in 0..2 {
-            let Some(digit) = self.peek().and_then(|next| next.to_digit(8)) else { break };
+            let Some(digit) = self.text.peek().and_then(|next| next.to_digit(8)) else { break };
             if value * 8 + digit > 0o377 {
                 break;
             }
             value = value * 8 + digit;
-            self.at += 1;
+            self.text.at += 1;
         }
         value
     }
 
     fn hexadecimal(&mut self, count: usize) -> Option<u32> {
-        let digits = self.chars.get(self.at..self.at + count)?;
+        let digits = self.text.chars.get(self.text.at..self.text.at + count)?;
         let value =
             digits.iter().try_fold(0, |value, digit| Some(value * 16 + digit.to_digit(16)?))?;
-        self.at += count;
+        self.text.at += count;
         Some(value)
     }
 
     /// `\u` and four digits, and the second half of a character if it follows.
     fn unit(&mut self) -> u32 {
         let Some(first) = self.hexadecimal(4) else { return u32::from('u') };
-        let after = self.at;
+        let after = self.text.at;
         if is_within(first, HIGH_HALVES)
-            && self.eat(r"\u")
+            && self.text.eat(r"\u")
             && let Some(second) = self.hexadecimal(4)
             && is_within(second, LOW_HALVES)
         {
             return whole(first, second);
         }
-        self.at = after;
+        self.text.at = after;
         first
     }
 
@@ -448,13 +428,13 @@ impl Translator<'_> {
             let within = |range: &Range| is_within(range.0, halves) && is_within(range.1, halves);
             !set.is_negated && !set.ranges.is_empty() && set.ranges.iter().all(within)
         };
-        let before = self.at;
-        if !are(&first, HIGH_HALVES) || !matches!(self.peek(), Some('[' | '\\')) {
+        let before = self.text.at;
+        if !are(&first, HIGH_HALVES) || !matches!(self.text.peek(), Some('[' | '\\')) {
             return Ok(first);
         }
         let second = self.set()?;
         if !are(&second, LOW_HALVES) {
-            self.at = before;
+            self.text.at = before;
             return Ok(first);
         }
         let mut ranges = Vec::new();

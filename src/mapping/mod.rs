@@ -19,6 +19,7 @@ pub mod lambda_event;
 pub mod lambda_reply;
 pub mod mock;
 pub mod parameters;
+mod pattern;
 pub mod request;
 pub mod responses;
 pub mod schema;

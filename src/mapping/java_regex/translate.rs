@@ -6,6 +6,8 @@
 
 use std::fmt::Write;
 
+use crate::mapping::pattern::Pattern;
+
 /// Groups in one another; our engine's parser is recursive.
 const GROUPS_MAX: usize = 40;
 /// Characters that end a line in Java, for use in a class.
@@ -26,46 +28,25 @@ struct Flags {
 
 pub(super) fn translate(pattern: &str) -> Translated<String> {
     let chars: Vec<char> = pattern.chars().collect();
-    let mut translator = Translator { chars: &chars, at: 0, out: String::new(), groups: 0 };
+    let mut translator = Translator { text: Pattern::new(&chars), out: String::new(), groups: 0 };
     translator.alternatives(Flags::default())?;
-    match translator.at == chars.len() {
+    match translator.text.at == chars.len() {
         true => Ok(translator.out),
         false => Err("`)` without `(`"),
     }
 }
 
 struct Translator<'p> {
-    chars: &'p [char],
-    at: usize,
+    text: Pattern<'p>,
     out: String,
     groups: usize,
 }
 
 impl Translator<'_> {
-    fn peek(&self) -> Option<char> {
-        self.chars.get(self.at).copied()
-    }
-
-    fn next(&mut self) -> Option<char> {
-        let next = self.peek()?;
-        self.at += 1;
-        Some(next)
-    }
-
-    fn eat(&mut self, text: &str) -> bool {
-        let rest = self.chars.get(self.at..).unwrap_or_default();
-        let length = text.chars().count();
-        let found = rest.get(..length).is_some_and(|start| start.iter().copied().eq(text.chars()));
-        if found {
-            self.at += length;
-        }
-        found
-    }
-
     fn until(&mut self, end: &str) -> Option<String> {
         let mut text = String::new();
-        while !self.eat(end) {
-            text.push(self.next()?);
+        while !self.text.eat(end) {
+            text.push(self.text.next()?);
         }
         Some(text)
     }
@@ -81,15 +62,15 @@ impl Translator<'_> {
     /// To the end of the group or of the expression. Flags set in it end with it.
     fn alternatives(&mut self, mut flags: Flags) -> Translated<()> {
         let mut can_repeat = false;
-        while let Some(next) = self.peek() {
+        while let Some(next) = self.text.peek() {
             if next == ')' {
                 return Ok(());
             }
-            self.at += 1;
+            self.text.at += 1;
             match next {
                 ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c' if flags.comments => continue,
                 '#' if flags.comments => {
-                    while self.next().is_some_and(|next| next != '\n') {}
+                    while self.text.next().is_some_and(|next| next != '\n') {}
                     continue;
                 }
                 '|' => {
@@ -148,8 +129,8 @@ impl Translator<'_> {
             self.out.push('}');
         }
         // Reluctant or possessive.
-        if let Some(manner @ ('?' | '+')) = self.peek() {
-            self.at += 1;
+        if let Some(manner @ ('?' | '+')) = self.text.peek() {
+            self.text.at += 1;
             self.out.push(manner);
         }
         Ok(())
@@ -160,9 +141,9 @@ impl Translator<'_> {
         const PLAIN: [&str; 6] = ["?:", "?=", "?!", "?<=", "?<!", "?>"];
         let mut inner = *flags;
         self.out.push('(');
-        if let Some(start) = PLAIN.into_iter().find(|start| self.eat(start)) {
+        if let Some(start) = PLAIN.into_iter().find(|start| self.text.eat(start)) {
             self.out.push_str(start);
-        } else if self.eat("?<") {
+        } else if self.text.eat("?<") {
             let name = self.until(">").ok_or("`(?<` without `>`")?;
             let usable = name.starts_with(|first: char| first.is_ascii_alphabetic())
                 && name.chars().all(|next| next.is_ascii_alphanumeric());
@@ -170,9 +151,9 @@ impl Translator<'_> {
                 return Err("a name of a group is letters and digits");
             }
             write!(self.out, "?<{name}>").expect("a String");
-        } else if self.eat("?") {
+        } else if self.text.eat("?") {
             let ignore_case = self.flags(&mut inner)?;
-            match self.next() {
+            match self.text.next() {
                 Some(')') => {
                     *flags = inner;
                     write!(self.out, "?{ignore_case})").expect("a String");
@@ -191,7 +172,7 @@ impl Translator<'_> {
         }
         self.alternatives(inner)?;
         self.groups -= 1;
-        self.at += 1;
+        self.text.at += 1;
         self.out.push(')');
         Ok(true)
     }
@@ -201,7 +182,7 @@ impl Translator<'_> {
         let mut ignore_case = "";
         let mut on = true;
         loop {
-            match self.peek() {
+            match self.text.peek() {
                 Some('i') => ignore_case = if on { "i" } else { "-i" },
                 Some('s') => flags.dot_all = on,
                 Some('m') => flags.multiline = on,
@@ -213,13 +194,13 @@ impl Translator<'_> {
                 Some('-') if on => on = false,
                 _ => return Ok(ignore_case),
             }
-            self.at += 1;
+            self.text.at += 1;
         }
     }
 
     /// Behind a backslash, outside of a class.
     fn escape(&mut self, flags: Flags) -> Translated<()> {
-        let escaped = self.next().ok_or(r"`\` at the end")?;
+        let escaped = self.text.next().ok_or(r"`\` at the end")?;
         match escaped {
             'Q' => {
                 let quoted = self.until(r"\E").unwrap_or_default();
@@ -230,7 +211,7 @@ impl Translator<'_> {
             }
             'E' => {}
             'b' | 'B' | 'A' | 'z' | 'G' => {
-                if self.peek() == Some('{') {
+                if self.text.peek() == Some('{') {
                     return Err(r"`\b{…}` is not supported");
                 }
                 self.out.push('\\');
@@ -242,12 +223,12 @@ impl Translator<'_> {
                 self.out.push('\\');
                 self.out.push(escaped);
                 // Not to be read together with a digit that follows.
-                if self.peek().is_some_and(|next| next.is_ascii_digit()) {
+                if self.text.peek().is_some_and(|next| next.is_ascii_digit()) {
                     self.out.push_str("(?:)");
                 }
             }
             'k' => {
-                if !self.eat("<") {
+                if !self.text.eat("<") {
                     return Err(r"`\k` without a name");
                 }
                 let name = self.until(">").ok_or(r"`\k<` without `>`")?;
@@ -268,23 +249,23 @@ impl Translator<'_> {
             return Err("too many classes in one another");
         }
         let mut class = String::from("[");
-        if self.eat("^") {
+        if self.text.eat("^") {
             class.push('^');
         }
         let mut is_empty = true;
         loop {
-            let next = self.next().ok_or("`[` without `]`")?;
+            let next = self.text.next().ok_or("`[` without `]`")?;
             match next {
                 ']' if !is_empty => break,
                 '[' => class.push_str(&self.class(flags, depth + 1)?),
-                '&' if self.eat("&") => {
+                '&' if self.text.eat("&") => {
                     // Operators in a row, or at the end, mean nothing in Java.
-                    if !is_empty && self.peek() != Some(']') && !class.ends_with("&&") {
+                    if !is_empty && self.text.peek() != Some(']') && !class.ends_with("&&") {
                         class.push_str("&&");
                     }
                     continue;
                 }
-                '\\' if self.eat("Q") => {
+                '\\' if self.text.eat("Q") => {
                     let quoted = self.until(r"\E").ok_or(r"`\Q` without `\E`")?;
                     quoted.chars().for_each(|literal| push_literal(&mut class, literal));
                 }
@@ -302,7 +283,7 @@ impl Translator<'_> {
     fn class_item(&mut self, first: char, flags: Flags) -> Translated<Item> {
         match first {
             '\\' => {
-                let escaped = self.next().ok_or(r"`\` at the end")?;
+                let escaped = self.text.next().ok_or(r"`\` at the end")?;
                 self.class_escape(escaped, flags)
             }
             other => Ok(Item::Character(other)),
@@ -311,12 +292,12 @@ impl Translator<'_> {
 
     fn range(&mut self, class: &mut String, from: char, flags: Flags) -> Translated<()> {
         push_literal(class, from);
-        let after = self.chars.get(self.at + 1).copied();
-        if self.peek() != Some('-') || matches!(after, None | Some(']' | '[')) {
+        let after = self.text.chars.get(self.text.at + 1).copied();
+        if self.text.peek() != Some('-') || matches!(after, None | Some(']' | '[')) {
             return Ok(());
         }
-        self.at += 1;
-        let first = self.next().ok_or("`[` without `]`")?;
+        self.text.at += 1;
+        let first = self.text.next().ok_or("`[` without `]`")?;
         match self.class_item(first, flags)? {
             Item::Character(to) if to >= from => {
                 class.push('-');
@@ -351,12 +332,12 @@ impl Translator<'_> {
             'a' => Ok(Item::Character('\x07')),
             'e' => Ok(Item::Character('\x1b')),
             'c' => {
-                let control = self.next().and_then(|next| u8::try_from(next).ok());
+                let control = self.text.next().and_then(|next| u8::try_from(next).ok());
                 let control = control.filter(u8::is_ascii).ok_or(r"`\c` without a letter")?;
                 Ok(Item::Character(char::from(control ^ 0x40)))
             }
             '0' => self.octal(),
-            'x' if self.eat("{") => {
+            'x' if self.text.eat("{") => {
                 let digits = self.until("}").ok_or(r"`\x{` without `}`")?;
                 code_point(&digits)
             }
@@ -368,7 +349,7 @@ impl Translator<'_> {
     }
 
     fn hexadecimal(&mut self, count: usize) -> Translated<String> {
-        let digits: String = (0..count).map_while(|_| self.next()).collect();
+        let digits: String = (0..count).map_while(|_| self.text.next()).collect();
         match digits.len() == count && digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
             true => Ok(digits),
             false => Err("expected hexadecimal digits"),
@@ -378,7 +359,7 @@ impl Translator<'_> {
     fn utf16_unit(&mut self) -> Translated<Item> {
         let digits = self.hexadecimal(4)?;
         let unit = u16::from_str_radix(&digits, 16).map_err(|_| "expected hexadecimal digits")?;
-        if (0xd800..0xdc00).contains(&unit) && self.eat(r"\u") {
+        if (0xd800..0xdc00).contains(&unit) && self.text.eat(r"\u") {
             let second = self.hexadecimal(4)?;
             let second =
                 u16::from_str_radix(&second, 16).map_err(|_| "expected hexadecimal digits")?;
@@ -392,19 +373,19 @@ impl Translator<'_> {
     fn octal(&mut self) -> Translated<Item> {
         let mut value: Option<u32> = None;
         for _ in 0..3 {
-            let Some(digit) = self.peek().and_then(|next| next.to_digit(8)) else { break };
+            let Some(digit) = self.text.peek().and_then(|next| next.to_digit(8)) else { break };
             let next = value.unwrap_or(0) * 8 + digit;
             if next > 0o377 {
                 break;
             }
             value = Some(next);
-            self.at += 1;
+            self.text.at += 1;
         }
         value.and_then(char::from_u32).map(Item::Character).ok_or(r"`\0` without octal digits")
     }
 
     fn property(&mut self, negated: bool) -> Translated<Item> {
-        let name = match self.next() {
+        let name = match self.text.next() {
             Some('{') => self.until("}").ok_or(r"`\p{` without `}`")?,
             Some(letter) => letter.to_string(),
             None => return Err(r"`\p` at the end"),
