@@ -15,11 +15,11 @@ use std::ops::Range;
 
 use http::{HeaderMap, Method, header};
 use indexmap::IndexMap;
-use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::call::Spelling;
 use crate::net::clock::Timestamp;
+use crate::net::text::request_time;
 
 /// What is known of a route when it is deployed. Empty text stands for what does not exist: a call
 /// that means no route has no resource.
@@ -262,7 +262,10 @@ impl<'a> CallContext<'a> {
             "protocol" => Cow::Borrowed(self.protocol),
             "domainName" => Cow::Borrowed(self.domain_name),
             "domainPrefix" => Cow::Borrowed(self.domain_name.split('.').next()?),
-            "requestTime" => Cow::Owned(request_time(self.received_at)?),
+            "requestTime" => {
+                let time = request_time(self.received_at);
+                Cow::Owned(String::from_utf8_lossy(&time).into_owned())
+            }
             "requestTimeEpoch" => Cow::Owned(self.received_at.as_millis().to_string()),
             _ => match dotted.split_once('.')? {
                 ("identity", name) => return self.identity(name),
@@ -422,11 +425,4 @@ fn text_nodes(texts: &IndexMap<String, String>) -> Vec<(Cow<'_, str>, Node<'_>)>
             (Cow::Borrowed(name.as_str()), Node::Text(Cow::Borrowed(text.as_str())))
         })
         .collect()
-}
-
-/// The time in the common log format, as in `09/Apr/2015:12:34:56 +0000`.
-pub(super) fn request_time(at: Timestamp) -> Option<String> {
-    let second = i64::try_from(at.as_seconds()).ok()?;
-    let time = jiff::Timestamp::from_second(second).ok()?.to_zoned(TimeZone::UTC);
-    Some(time.strftime("%d/%b/%Y:%H:%M:%S %z").to_string())
 }

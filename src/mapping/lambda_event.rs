@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use indexmap::IndexMap;
 
-use super::context::{CallContext, CallerFacts, request_time};
+use super::context::{CallContext, CallerFacts};
 use super::view::spelled;
 use crate::net::{query, text};
 
@@ -207,7 +207,8 @@ impl Event<'_> {
         }
         field(out, "httpMethod", call.method.as_str());
         field(out, "extendedRequestId", call.extended_request_id);
-        field(out, "requestTime", &request_time(call.received_at).unwrap_or_default());
+        let time = text::request_time(call.received_at);
+        field(out, "requestTime", &String::from_utf8_lossy(&time));
         field(out, "path", call.path);
         field(out, "accountId", facts.account_id);
         field(out, "protocol", call.protocol);
@@ -432,7 +433,16 @@ fn separate(out: &mut Vec<u8>, index: usize) {
 
 /// Quoted and escaped. Writing to memory does not fail.
 fn string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).unwrap_or_default();
+    // Few texts need an escape. No early end, so that many bytes are looked at in one step.
+    let is_plain = text
+        .bytes()
+        .fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'));
+    if !is_plain {
+        return serde_json::to_writer(out, text).unwrap_or_default();
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 fn header_text(out: &mut Vec<u8>, value: Option<&HeaderValue>) {

@@ -1,11 +1,45 @@
 //! How do numbers and addresses become text where a call waits for it? Digit by digit: the standard
 //! library's formatting machinery costs several times as much, and a call has a dozen of them.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::net::IpAddr;
 
+use crate::net::clock::Timestamp;
+
 /// u64::MAX has 20 digits.
 const DIGITS_MAX: usize = 20;
+
+/// `dd/MMM/yyyy:HH:mm:ss +0000` has 26 bytes until the year 9999.
+pub const REQUEST_TIME_BYTES: usize = 26;
+
+/// A time in the common log format, as in `09/Apr/2015:12:34:56 +0000`. A second is put into words once
+/// per thread: thousands of calls share it.
+pub fn request_time(time: Timestamp) -> [u8; REQUEST_TIME_BYTES] {
+    thread_local! {
+        static LAST: Cell<(u64, [u8; REQUEST_TIME_BYTES])> =
+            const { Cell::new((u64::MAX, [b'-'; REQUEST_TIME_BYTES])) };
+    }
+    let second = time.as_seconds();
+    let (last, mut text) = LAST.get();
+    if last != second {
+        text = request_time_of(second);
+        LAST.set((second, text));
+    }
+    text
+}
+
+fn request_time_of(second: u64) -> [u8; REQUEST_TIME_BYTES] {
+    let mut text = [b'-'; REQUEST_TIME_BYTES];
+    let time =
+        i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+    if let Some(time) = time {
+        let mut room = text.as_mut_slice();
+        // The year has four digits in all of jiff's range after the epoch, so the text fits.
+        write!(room, "{}", time.strftime("%d/%b/%Y:%H:%M:%S +0000")).unwrap_or_default();
+    }
+    text
+}
 
 /// Appends `number` in decimal digits.
 pub fn push_number(mut number: u64, out: &mut Vec<u8>) {

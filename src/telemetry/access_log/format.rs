@@ -11,13 +11,9 @@
 //! AWS: API Gateway Developer Guide, "Set up CloudWatch logging for REST APIs in API Gateway"
 //! (presets, size, mandatory request id) and "Variables for access logging for API Gateway".
 
-use std::cell::Cell;
-use std::io::Write;
-
 use crate::call::IntegrationReport;
 use crate::model::quotas::ACCESS_LOG_FORMAT_BYTES_MAX;
-use crate::net::clock::Timestamp;
-use crate::net::text::{push_address, push_number};
+use crate::net::text::{push_address, push_number, request_time};
 use crate::telemetry::access_log::escape::Escaping;
 use crate::telemetry::access_log::record::Record;
 
@@ -329,7 +325,7 @@ impl Variable {
                 None => line.extend_from_slice(REPLACED_REQUEST_ID),
             },
             Variable::ExtendedRequestId => line.extend_from_slice(&record.extended_request_id.0),
-            Variable::RequestTime => push_time(record.received_at, line),
+            Variable::RequestTime => line.extend_from_slice(&request_time(record.received_at)),
             Variable::RequestTimeEpoch => push_number(record.received_at.as_millis(), line),
             Variable::HttpMethod => text(record.http_method, line),
             Variable::Path => text(record.path, line),
@@ -432,33 +428,4 @@ fn push_status(status: u16, line: &mut Vec<u8>) {
     if status > 0 {
         push_number(u64::from(status), line);
     }
-}
-
-/// `dd/MMM/yyyy:HH:mm:ss +0000` has 26 bytes until the year 9999.
-const TIME_BYTES: usize = 26;
-
-/// Formats a second once per thread: thousands of calls share it.
-fn push_time(time: Timestamp, line: &mut Vec<u8>) {
-    thread_local! {
-        static LAST: Cell<(u64, [u8; TIME_BYTES])> = const { Cell::new((u64::MAX, [b'-'; TIME_BYTES])) };
-    }
-    let second = time.as_seconds();
-    let (last, mut text) = LAST.get();
-    if last != second {
-        text = time_text(second);
-        LAST.set((second, text));
-    }
-    line.extend_from_slice(&text);
-}
-
-fn time_text(second: u64) -> [u8; TIME_BYTES] {
-    let mut text = [b'-'; TIME_BYTES];
-    let time =
-        i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
-    if let Some(time) = time {
-        let mut room = text.as_mut_slice();
-        // The year has four digits in all of jiff's range after the epoch, so the text fits.
-        write!(room, "{}", time.strftime("%d/%b/%Y:%H:%M:%S +0000")).unwrap_or_default();
-    }
-    text
 }
