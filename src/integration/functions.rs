@@ -35,7 +35,7 @@ pub(super) struct FunctionTarget {
 pub struct FunctionCall {
     /// The client's.
     pub method: Method,
-    /// The event.
+    /// The event, JSON.
     pub payload: Bytes,
     /// `X-Amzn-Trace-Id`.
     pub trace_id: HeaderValue,
@@ -75,6 +75,7 @@ impl Integrations {
         let invocation = Invocation {
             function: target.function.name.clone(),
             payload: call.payload,
+            is_json: true,
             kind: match target.function.is_streamed {
                 true => InvocationKind::Stream,
                 false => InvocationKind::RequestResponse,
@@ -109,6 +110,7 @@ impl Integrations {
         let invocation = Invocation {
             function: target.function.name.clone(),
             payload: whole(body).await?,
+            is_json: false,
             kind: kind(mapped("x-amz-invocation-type"))?,
             trace_id: request.trace_id.clone(),
             client_context: mapped("x-amz-client-context").cloned(),
@@ -137,13 +139,13 @@ impl Integrations {
         let invoked = match local {
             Some(local) => {
                 let is_streamed = invocation.kind == InvocationKind::Stream;
-                let mut invoked = tokio::time::timeout_at(deadline, local.invoke(invocation)).await;
-                if let Ok(Ok(invoked)) = &mut invoked
+                let mut invoked = local.invoke(invocation).await;
+                if let Ok(invoked) = &mut invoked
                     && is_streamed
                 {
                     invoked.body = streaming::bounded(invoked.body.take(), streaming::IDLE_MAX);
                 }
-                invoked
+                Ok(invoked)
             }
             None => {
                 let Some((aws, api)) = self.aws.as_deref() else {

@@ -26,6 +26,8 @@ pub struct Invocation {
     /// `:alias` or `:version`.
     pub function: Arc<str>,
     pub payload: Bytes,
+    /// The payload was made here, so nobody needs to look whether it is JSON.
+    pub is_json: bool,
     pub kind: InvocationKind,
     /// `X-Amzn-Trace-Id` of the call.
     pub trace_id: HeaderValue,

@@ -201,6 +201,7 @@ fn invocation(function: &str, event: Value, kind: InvocationKind) -> Invocation 
     Invocation {
         function: Arc::from(function),
         payload: event.to_string().into(),
+        is_json: false,
         kind,
         trace_id: HeaderValue::from_static("Root=1-5759e988-bd862e3fe1be46a994272793"),
         client_context: None,

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::function::Function;
+use super::log::{Entry, Report};
 use super::pool::Job;
 use crate::integration::lambda::{InvokeError, Invoked};
 
@@ -26,6 +28,8 @@ pub(super) struct Desk {
     /// Unique among the function's processes.
     pub(super) process: u64,
     pub(super) generation: u64,
+    /// Where its connections are served.
+    pub(super) home: Handle,
     /// Wakes the supervisor when there is something new to watch.
     pub(super) changed: Notify,
     /// The supervisor looks again within moments, so that it need not be told of each invocation.
@@ -101,12 +105,14 @@ impl Desk {
         function: Arc<Function>,
         process: u64,
         generation: u64,
+        home: Handle,
         now: Instant,
     ) -> Self {
         Self {
             function,
             process,
             generation,
+            home,
             changed: Notify::new(),
             is_watched: AtomicBool::new(false),
             retired: CancellationToken::new(),
@@ -155,7 +161,7 @@ impl Desk {
         if !matches!(state.stage, Stage::Idle { .. }) {
             return Err(Box::new(job));
         }
-        self.function.added(&format!("START RequestId: {} Version: $LATEST", job.id));
+        self.function.added(Entry::Start(Arc::clone(&job.id)));
         state.stage = Stage::Busy(Busy {
             id: job.id,
             streams: job.streams,
@@ -233,16 +239,16 @@ impl Desk {
         if matches!(state.stage, Stage::Starting) {
             let failure = state.init_failure.take().unwrap_or_else(|| failure.clone());
             let millis = (now - state.began).as_secs_f64() * 1e3;
-            self.function.added(&format!(
+            self.function.added(Entry::Text(format!(
                 "INIT_REPORT Init Duration: {millis:.2} ms\tPhase: init\tStatus: error\t\
                  Error Type: {}",
                 failure.kind()
-            ));
+            )));
             return Some(failure);
         }
         if let Stage::Busy(busy) = &mut state.stage {
             if let Some(reply) = busy.reply.take() {
-                self.function.added(&failure.message(&busy.id));
+                self.function.added(Entry::Text(failure.message(&busy.id)));
                 // The caller may have gone.
                 drop(reply.send(Ok(failure.invoked(&busy.id))));
             }
@@ -255,25 +261,16 @@ impl Desk {
     /// END and REPORT of the invocation that was in work.
     fn report(&self, state: &mut State, now: Instant, failure: Option<&Failure>) {
         let Stage::Busy(busy) = &state.stage else { return };
-        let took = (now - busy.began).as_secs_f64() * 1e3;
-        let memory = self.function.config.memory_mb;
-        let used = self.peak_kib.load(Ordering::Relaxed).div_ceil(1024);
-        let mut report = format!(
-            "REPORT RequestId: {}\tDuration: {took:.2} ms\tBilled Duration: {:.0} ms\t\
-             Memory Size: {memory} MB\tMax Memory Used: {used} MB\t",
-            busy.id,
-            took.ceil(),
-        );
-        if let Some(init) = state.init.take() {
-            report += &format!("Init Duration: {:.2} ms\t", init.as_secs_f64() * 1e3);
-        }
-        match failure {
-            None => {}
-            Some(Failure::TimedOut { .. }) => report += "Status: timeout",
-            Some(failure) => report += &format!("Status: error\tError Type: {}", failure.kind()),
-        }
-        self.function.added(&format!("END RequestId: {}", busy.id));
-        self.function.added(&report);
+        let report = Report {
+            id: Arc::clone(&busy.id),
+            took: now - busy.began,
+            memory_mb: self.function.config.memory_mb,
+            used_mb: self.peak_kib.load(Ordering::Relaxed).div_ceil(1024),
+            init: state.init.take(),
+            failure: failure.cloned(),
+        };
+        self.function.added(Entry::End(Arc::clone(&report.id)));
+        self.function.added(Entry::Report(Box::new(report)));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use super::code::{self, CodeError, Fingerprint};
 use super::config::{FunctionConfig, Package, Runtimes};
-use super::log::Log;
-use super::pool::{Job, Pool, stopping};
+use super::log::{Entry, Log};
+use super::pool::{Job, Pool, Submitted, stopping};
 use super::process;
 use crate::integration::lambda::{InvokeError, Invoked};
 use crate::net::clock::Clock;
@@ -67,6 +68,8 @@ impl Host {
 pub(super) struct Function {
     pub(super) config: FunctionConfig,
     pub(super) name: Arc<str>,
+    /// Without a qualifier.
+    arn: HeaderValue,
     pub(super) host: Arc<Host>,
     pub(super) pool: Pool,
     looks: Mutex<Looks>,
@@ -100,8 +103,11 @@ pub(super) struct Order {
 
 impl Function {
     pub(super) fn new(config: FunctionConfig, host: Arc<Host>) -> Self {
+        let Host { aws_region, account_id, .. } = &*host;
+        let arn = format!("arn:aws:lambda:{aws_region}:{account_id}:function:{}", config.name);
         Self {
             name: config.name.as_str().into(),
+            arn: HeaderValue::try_from(arn).unwrap_or(HeaderValue::from_static("")),
             pool: Pool::new(config.concurrency),
             config,
             host,
@@ -113,13 +119,9 @@ impl Function {
 
     /// The name to tell the function: with the qualifier that the caller used.
     pub(super) fn arn(&self, qualifier: Option<&str>) -> HeaderValue {
-        let Host { aws_region, account_id, .. } = &*self.host;
-        let mut arn = format!("arn:aws:lambda:{aws_region}:{account_id}:function:{}", self.name);
-        if let Some(qualifier) = qualifier {
-            arn.push(':');
-            arn.push_str(qualifier);
-        }
-        HeaderValue::from_str(&arn).unwrap_or(HeaderValue::from_static(""))
+        let Some(qualifier) = qualifier else { return self.arn.clone() };
+        let qualified = [self.arn.as_bytes(), b":", qualifier.as_bytes()].concat();
+        HeaderValue::try_from(qualified).unwrap_or(HeaderValue::from_static(""))
     }
 
     pub(super) fn knows(&self, qualifier: Option<&str>) -> bool {
@@ -131,13 +133,22 @@ impl Function {
     /// Runs it now, or as soon as a process is free. Dropping the future leaves the function to
     /// finish what it has begun, as on AWS.
     pub(super) async fn run(self: &Arc<Self>, order: Order) -> Result<Invoked, InvokeError> {
-        self.look().await?;
+        timeout_at(order.deadline, self.look()).await.unwrap_or(Err(InvokeError::TimedOut))?;
         let (reply, mut answer) = oneshot::channel();
         let Order { id, payload, streams, arn, trace_id, client_context, deadline } = order;
-        let job =
-            Job { id: Arc::clone(&id), payload, streams, arn, trace_id, client_context, reply };
-        self.pool.submit(job, self.config.queue != Some(Duration::ZERO))?;
-        self.grow();
+        let job = Job {
+            id: Arc::clone(&id),
+            payload,
+            streams,
+            arn,
+            trace_id,
+            client_context,
+            home: Handle::current(),
+            reply,
+        };
+        if self.pool.submit(job, self.config.queue != Some(Duration::ZERO))? == Submitted::Waits {
+            self.grow();
+        }
         if let Some(queue) = self.config.queue.filter(|queue| !queue.is_zero()) {
             let until = (Instant::now() + queue).min(deadline);
             match timeout_at(until, &mut answer).await {
@@ -196,7 +207,8 @@ impl Function {
             let (function, id) = (&self.name, &order.id);
             let Some(wait) = waits.next() else {
                 tracing::warn!(%function, %id, cause, "An event failed for good and is dropped.");
-                self.added(&format!("Event {id} failed for good and is dropped: {cause}"));
+                let text = format!("Event {id} failed for good and is dropped: {cause}");
+                self.added(Entry::Text(text));
                 return;
             };
             tracing::debug!(%function, %id, cause, ?wait, "An event failed and is tried again.");
@@ -207,10 +219,10 @@ impl Function {
     /// Starts as many processes as the waiting invocations are worth.
     pub(super) fn grow(self: &Arc<Self>) {
         let Some(starts) = self.pool.starts() else { return };
-        for _ in 0..starts.count {
+        for home in starts.homes {
             let process = self.processes.fetch_add(1, Ordering::Relaxed);
             let code = Arc::clone(&starts.code);
-            let run = process::run(Arc::clone(self), code, process, starts.not_before);
+            let run = process::run(Arc::clone(self), code, process, home, starts.not_before);
             self.host.tasks.spawn(self.host.alive.track_future(run));
         }
     }
@@ -222,8 +234,8 @@ impl Function {
     }
 
     /// A line of Lambda's own in the function's log.
-    pub(super) fn added(&self, text: &str) {
-        self.host.log.added(&self.name, text);
+    pub(super) fn added(&self, entry: Entry) {
+        self.host.log.added(&self.name, entry);
     }
 
     /// Looks at the code if that is due. Only one looks at a time; the others go on with what there
@@ -319,5 +331,7 @@ fn read(
 
 /// A new request id.
 pub(super) fn request_id() -> Arc<str> {
-    Uuid::new_v4().hyphenated().to_string().into()
+    // The generator that new calls use; `new_v4` asks the kernel each time.
+    let id = Builder::from_random_bytes(rand::random()).into_uuid();
+    Arc::from(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }

@@ -1,12 +1,13 @@
 //! What functions print, and the lines Lambda adds: into one file per function.
 //!
-//! One task writes for all functions, so that a function that prints a lot waits for nobody's disk:
-//! lines that come faster than they are written are counted and left out. The same lines go to the
-//! gateway's own log under the target `tidegate::function`.
+//! One task words and writes the lines of all functions, so that no invocation waits for it or for the
+//! disk: lines that come faster than they are written are counted and left out. The same lines go to
+//! the gateway's own log under the target `tidegate::function`.
 //!
 //! AWS: Lambda Developer Guide, "Viewing CloudWatch logs for Lambda functions" (START, END, REPORT).
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::failure::Failure;
 use crate::model::problem::Plain;
-use crate::net::clock::Clock;
+use crate::net::clock::{self, Clock};
 use crate::net::tasks::Tasks;
 
 /// Lines that wait for the disk.
@@ -26,8 +28,8 @@ const LINES_MAX: usize = 4_096;
 /// Lines written at once.
 const BATCH: usize = 256;
 /// How long a line waits for others: each invocation has three, and a write for each of them would cost
-/// as much as the way to the function.
-const GATHER: Duration = Duration::from_millis(20);
+/// as much as the way to the function. Whoever follows the file does not see it.
+const GATHER: Duration = Duration::from_millis(100);
 /// A file that is this long becomes `NAME.log.1`, and a new one is begun.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Target of the lines in the gateway's own log.
@@ -44,7 +46,72 @@ pub(super) struct Log {
 #[derive(Debug)]
 struct Line {
     function: Arc<str>,
-    text: String,
+    at: clock::Timestamp,
+    entry: Entry,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:.3} {}", timestamp(self.at), self.entry)
+    }
+}
+
+/// What there is to say.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Text(String),
+    /// An invocation, by its request id, begins.
+    Start(Arc<str>),
+    End(Arc<str>),
+    Report(Box<Report>),
+}
+
+/// What one invocation took.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) id: Arc<str>,
+    pub(super) took: Duration,
+    pub(super) memory_mb: u64,
+    pub(super) used_mb: u64,
+    /// Of the first invocation of a process: what its start took.
+    pub(super) init: Option<Duration>,
+    pub(super) failure: Option<Failure>,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Entry::Text(text) => f.write_str(text),
+            Entry::Start(id) => write!(f, "START RequestId: {id} Version: $LATEST"),
+            Entry::End(id) => write!(f, "END RequestId: {id}"),
+            Entry::Report(report) => report.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { id, memory_mb, used_mb, .. } = self;
+        let took = millis(self.took);
+        write!(
+            f,
+            "REPORT RequestId: {id}\tDuration: {took:.2} ms\tBilled Duration: {:.0} ms\t\
+             Memory Size: {memory_mb} MB\tMax Memory Used: {used_mb} MB\t",
+            took.ceil(),
+        )?;
+        if let Some(init) = self.init {
+            write!(f, "Init Duration: {:.2} ms\t", millis(init))?;
+        }
+        match &self.failure {
+            None => Ok(()),
+            Some(Failure::TimedOut { .. }) => f.write_str("Status: timeout"),
+            Some(failure) => write!(f, "Status: error\tError Type: {}", failure.kind()),
+        }
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 impl Log {
@@ -59,28 +126,34 @@ impl Log {
     /// A line that the function printed.
     pub(super) fn printed(&self, function: &Arc<str>, text: &str) {
         tracing::info!(target: TARGET, %function, "{}", Plain(text));
-        self.keep(function, text);
+        self.keep(function, Entry::Text(text.to_owned()));
     }
 
     /// A line that Lambda adds.
-    pub(super) fn added(&self, function: &Arc<str>, text: &str) {
-        tracing::debug!(target: TARGET, %function, "{}", Plain(text.trim_end()));
-        self.keep(function, text);
+    pub(super) fn added(&self, function: &Arc<str>, entry: Entry) {
+        if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
+            let text = entry.to_string();
+            tracing::debug!(target: TARGET, %function, "{}", Plain(text.trim_end()));
+        }
+        self.keep(function, entry);
     }
 
-    fn keep(&self, function: &Arc<str>, text: &str) {
-        let text = format!("{} {text}\n", self.time());
-        if self.lines.try_send(Line { function: Arc::clone(function), text }).is_err() {
+    fn keep(&self, function: &Arc<str>, entry: Entry) {
+        let line = Line { function: Arc::clone(function), at: self.clock.now(), entry };
+        if self.lines.try_send(line).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Now, as `2026-01-31T12:00:00.123Z`.
     pub(super) fn time(&self) -> String {
-        let millis = i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX);
-        let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH);
-        format!("{time:.3}")
+        format!("{:.3}", timestamp(self.clock.now()))
     }
+}
+
+fn timestamp(at: clock::Timestamp) -> Timestamp {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 async fn write(
@@ -132,10 +205,14 @@ struct Files {
 }
 
 impl Files {
-    fn write(&mut self, lines: Vec<Line>) {
-        for Line { function, text } in lines {
+    /// One write for each function.
+    fn write(&mut self, mut lines: Vec<Line>) {
+        lines.sort_by(|one, other| one.function.cmp(&other.function));
+        for lines in lines.chunk_by(|one, other| one.function == other.function) {
+            let Some(Line { function, .. }) = lines.first() else { continue };
+            let text: String = lines.iter().map(ToString::to_string).collect();
             let path = self.folder.join(format!("{function}.log"));
-            let entry = match self.open.remove(&function) {
+            let entry = match self.open.remove(function) {
                 Some((_, length)) if length > FILE_BYTES_MAX => {
                     drop(fs::rename(&path, self.folder.join(format!("{function}.log.1"))));
                     open(&path)
@@ -148,7 +225,7 @@ impl Files {
                 Ok((file, length + text.len() as u64))
             });
             match written {
-                Ok(entry) => drop(self.open.insert(function, entry)),
+                Ok(entry) => drop(self.open.insert(Arc::clone(function), entry)),
                 Err(error) => {
                     tracing::warn!(%error, path = %path.display(), "A function's log cannot be written.");
                 }

@@ -42,12 +42,12 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::de::IgnoredAny;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Invocation, InvocationKind, InvokeError, Invoked};
+use super::{Invocation, InvocationKind, InvokeError, Invoked, REQUEST_ID};
 use crate::call::Body;
 use crate::net::clock::Clock;
 use crate::net::tasks::Tasks;
@@ -61,6 +61,8 @@ pub const PAYLOAD_BYTES_MAX: u64 = 6 << 20;
 pub const EVENT_BYTES_MAX: u64 = 1 << 20;
 /// Unpacked packages, in the data folder.
 const UNPACKED: &str = "code";
+const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 
 /// Why functions cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +143,7 @@ impl LocalFunctions {
         };
         let order = Order {
             id: function::request_id(),
-            payload: payload(invocation.payload, limit)?,
+            payload: payload(invocation.payload, limit, invocation.is_json)?,
             streams: invocation.kind == InvocationKind::Stream,
             arn: function.arn(qualifier),
             trace_id: invocation.trace_id,
@@ -209,14 +211,14 @@ fn check(function: &FunctionConfig) -> Result<(), LocalError> {
 fn headers(id: &str, kind: InvocationKind, error: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(4);
     let text = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
-    headers.insert("x-amzn-requestid", text(id));
+    headers.insert(REQUEST_ID, text(id));
     if !matches!(kind, InvocationKind::RequestResponse | InvocationKind::Stream) {
         return headers;
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
+    headers.insert(EXECUTED_VERSION, HeaderValue::from_static("$LATEST"));
     if let Some(error) = error {
-        headers.insert("x-amz-function-error", text(error));
+        headers.insert(FUNCTION_ERROR, text(error));
     }
     headers
 }
@@ -227,12 +229,15 @@ fn answered(status: u16, function_error: Option<Arc<str>>, body: Body) -> Invoke
 }
 
 /// The payload a function gets: JSON, and an empty object when there is none.
-fn payload(payload: Bytes, limit: u64) -> Result<Bytes, InvokeError> {
+fn payload(payload: Bytes, limit: u64, is_json: bool) -> Result<Bytes, InvokeError> {
     if payload.len() as u64 > limit {
         return Err(InvokeError::PayloadTooLarge { limit });
     }
     if payload.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
+    }
+    if is_json {
+        return Ok(payload);
     }
     match serde_json::from_slice::<IgnoredAny>(&payload) {
         Ok(_) => Ok(payload),

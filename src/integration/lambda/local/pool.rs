@@ -4,6 +4,9 @@
 //! here, under one lock that is held for a few list operations. Of several idle processes the one
 //! that worked last is taken: the others grow old and end, and the pool shrinks to what is needed.
 //!
+//! A process is at home where the caller it was started for is, and serves callers from there first:
+//! between two threads an invocation wakes each of them twice, which costs as much as the rest of it.
+//!
 //! New code is a new generation: idle processes of the old one are let go at once, busy ones when
 //! they ask for their next invocation.
 
@@ -14,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -41,6 +45,8 @@ pub(super) struct Job {
     pub(super) trace_id: HeaderValue,
     /// JSON.
     pub(super) client_context: Option<HeaderValue>,
+    /// Where its caller waits.
+    pub(super) home: Handle,
     pub(super) reply: oneshot::Sender<Result<Invoked, InvokeError>>,
 }
 
@@ -75,7 +81,16 @@ struct State {
 #[derive(Debug)]
 struct Idle {
     process: u64,
+    home: runtime::Id,
     give: oneshot::Sender<Job>,
+}
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Submitted {
+    /// An idle process has it.
+    Taken,
+    Waits,
 }
 
 /// What a process that asks for work gets.
@@ -90,7 +105,8 @@ pub(super) enum Offer {
 /// Processes to start now.
 #[derive(Debug)]
 pub(super) struct Starts {
-    pub(super) count: usize,
+    /// Where each of them shall be at home.
+    pub(super) homes: Vec<Handle>,
     pub(super) code: Arc<Code>,
     pub(super) not_before: Option<Instant>,
 }
@@ -106,6 +122,17 @@ pub(super) enum Ending {
     Failed(Failure),
 }
 
+impl State {
+    /// The process at home there that worked last, or else the last of all.
+    fn take_idle(&mut self, home: runtime::Id) -> Option<Idle> {
+        let near = self.idle.iter().rposition(|idle| idle.home == home);
+        match near {
+            Some(index) => Some(self.idle.remove(index)),
+            None => self.idle.pop(),
+        }
+    }
+}
+
 impl Pool {
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, state: Mutex::default() }
@@ -115,15 +142,15 @@ impl Pool {
     ///
     /// # Errors
     /// Too many wait already, everything stops, or nobody is free and the job may not wait.
-    pub(super) fn submit(&self, mut job: Job, may_wait: bool) -> Result<(), InvokeError> {
+    pub(super) fn submit(&self, mut job: Job, may_wait: bool) -> Result<Submitted, InvokeError> {
         let mut state = self.lock();
         if state.is_closed {
             return Err(stopping());
         }
-        while let Some(idle) = state.idle.pop() {
+        while let Some(idle) = state.take_idle(job.home.id()) {
             // A process that has just gone gives the job back.
             match idle.give.send(job) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Submitted::Taken),
                 Err(back) => job = back,
             }
         }
@@ -134,7 +161,7 @@ impl Pool {
             return Err(InvokeError::Throttled(format!("all {limit} processes are busy").into()));
         }
         state.waiting.push_back(job);
-        Ok(())
+        Ok(Submitted::Waits)
     }
 
     /// Takes a job back that no process has begun; `false` when one has.
@@ -162,7 +189,7 @@ impl Pool {
     }
 
     /// A process asks for work.
-    pub(super) fn offer(&self, process: u64, generation: u64) -> Offer {
+    pub(super) fn offer(&self, process: u64, generation: u64, home: &Handle) -> Offer {
         let mut state = self.lock();
         if state.is_closed || state.code.as_ref().is_none_or(|code| code.generation != generation) {
             return Offer::Retire;
@@ -176,7 +203,7 @@ impl Pool {
         let (give, wait) = oneshot::channel();
         // A process has one place: if it asks again, its earlier question is void.
         state.idle.retain(|idle| idle.process != process && !idle.give.is_closed());
-        state.idle.push(Idle { process, give });
+        state.idle.push(Idle { process, home: home.id(), give });
         Offer::Wait(wait)
     }
 
@@ -231,9 +258,11 @@ impl Pool {
         if count == 0 {
             return None;
         }
+        let fresh = state.waiting.iter().skip(state.starting).take(count);
+        let homes = fresh.map(|job| job.home.clone()).collect();
         state.alive += count;
         state.starting += count;
-        Some(Starts { count, code, not_before: state.not_before })
+        Some(Starts { homes, code, not_before: state.not_before })
     }
 
     /// The code is this from now on; gives its generation.

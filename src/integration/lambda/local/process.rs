@@ -19,6 +19,7 @@ use jiff::tz::TimeZone;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -46,6 +47,7 @@ pub(super) async fn run(
     function: Arc<Function>,
     code: Arc<Code>,
     process: u64,
+    home: Handle,
     not_before: Option<Instant>,
 ) {
     if let Some(at) = not_before {
@@ -57,16 +59,20 @@ pub(super) async fn run(
     let ending = if function.host.is_stopping() {
         Ending::Stopped
     } else {
-        begin(&function, &code, process).await.unwrap_or_else(Ending::Failed)
+        begin(&function, &code, process, home).await.unwrap_or_else(Ending::Failed)
     };
     function.pool.has_ended(process, ending, Instant::now());
     function.grow();
 }
 
-async fn begin(function: &Arc<Function>, code: &Code, process: u64) -> Result<Ending, Failure> {
+async fn begin(
+    function: &Arc<Function>,
+    code: &Code,
+    process: u64,
+    home: Handle,
+) -> Result<Ending, Failure> {
     let not_started = |cause: String| Failure::NotStarted(cause.into());
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    let listener = listener.map_err(|error| not_started(format!("no port: {error}")))?;
+    let listener = listen(&home).map_err(|error| not_started(format!("no port: {error}")))?;
     let address = listener.local_addr().map_err(|error| not_started(error.to_string()))?;
     let launch = environment::launch(
         &function.config,
@@ -78,7 +84,7 @@ async fn begin(function: &Arc<Function>, code: &Code, process: u64) -> Result<En
             log_stream: &log_stream(function),
         },
     );
-    let desk = Desk::new(Arc::clone(function), process, code.generation, Instant::now());
+    let desk = Desk::new(Arc::clone(function), process, code.generation, home, Instant::now());
     let desk = Arc::new(desk);
     let mut child = spawn(&launch, code).map_err(|error| {
         let failure = not_started(format!("fork/exec {}: {error}", launch.program.display()));
@@ -111,6 +117,14 @@ async fn begin(function: &Arc<Function>, code: &Code, process: u64) -> Result<En
         Some(Failure::Stopped) => Ending::Stopped,
         Some(failure) => Ending::Failed(failure),
     })
+}
+
+/// A port for the process's questions, served by another runtime than this one.
+fn listen(home: &Handle) -> std::io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let _entered = home.enter();
+    TcpListener::from_std(listener)
 }
 
 /// What a process wrote before it ended is in its sockets: resolves when an answer has been read, or

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -46,12 +46,18 @@ const ANSWER_BYTES_READ_MAX: u64 = 64 << 20;
 /// The pause after a connection could not be accepted, for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const PREFIX: &str = "/2018-06-01/runtime/";
+const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+const DEADLINE: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+const FUNCTION_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
+const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
+const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
+const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves until the process is over. Tasks are tracked by `connections` besides the node.
+/// Serves at the process's home until it is over. Tasks are tracked by `connections` besides the node.
 pub(super) fn serve(listener: TcpListener, desk: &Arc<Desk>, connections: &TaskTracker) {
-    let tasks = desk.function.host.tasks.clone();
+    let tasks = desk.function.host.tasks.on(desk.home.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (desk, tracker) = (Arc::clone(desk), connections.clone());
     tasks.clone().spawn(connections.track_future(async move {
@@ -122,7 +128,7 @@ async fn next(desk: &Arc<Desk>) -> Answer {
         Ok(question) => question,
         Err(error) => return refusal(&error),
     };
-    let offer = desk.function.pool.offer(desk.process, desk.generation);
+    let offer = desk.function.pool.offer(desk.process, desk.generation, &desk.home);
     if question.is_first {
         // It no longer counts as starting, so another may.
         desk.function.grow();
@@ -161,12 +167,12 @@ fn work(desk: &Desk, job: &mut Job) -> Answer {
     headers.reserve(8);
     let text = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("lambda-runtime-aws-request-id", text(&job.id));
-    headers.insert("lambda-runtime-deadline-ms", HeaderValue::from(deadline));
-    headers.insert("lambda-runtime-invoked-function-arn", job.arn.clone());
-    headers.insert("lambda-runtime-trace-id", job.trace_id.clone());
+    headers.insert(REQUEST_ID, text(&job.id));
+    headers.insert(DEADLINE, HeaderValue::from(deadline));
+    headers.insert(FUNCTION_ARN, job.arn.clone());
+    headers.insert(TRACE_ID, job.trace_id.clone());
     if let Some(context) = job.client_context.take() {
-        headers.insert("lambda-runtime-client-context", context);
+        headers.insert(CLIENT_CONTEXT, context);
     }
     answer
 }
@@ -174,7 +180,7 @@ fn work(desk: &Desk, job: &mut Job) -> Answer {
 /// `POST /runtime/invocation/{id}/response`.
 async fn response(answering: Answering, headers: &HeaderMap, body: Incoming) -> Answer {
     let streams = headers
-        .get("lambda-runtime-function-response-mode")
+        .get(&RESPONSE_MODE)
         .is_some_and(|mode| mode.as_bytes().eq_ignore_ascii_case(b"streaming"));
     if streams && answering.streams {
         return match stream::pass_on(answering, body).await {
@@ -294,7 +300,7 @@ async fn collect(headers: &HeaderMap, mut body: Incoming) -> Result<Collected, U
 }
 
 fn accepted() -> Answer {
-    said_json(StatusCode::ACCEPTED, json!({ "status": "OK" }).to_string())
+    said_json(StatusCode::ACCEPTED, Bytes::from_static(b"{\"status\":\"OK\"}"))
 }
 
 fn too_large(limit: u64) -> Answer {
@@ -314,11 +320,12 @@ fn refusal(error: &DeskError) -> Answer {
 }
 
 fn said(status: StatusCode, kind: &str, message: &str) -> Answer {
-    said_json(status, json!({ "errorMessage": message, "errorType": kind }).to_string())
+    let body = json!({ "errorMessage": message, "errorType": kind });
+    said_json(status, body.to_string().into())
 }
 
-fn said_json(status: StatusCode, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+fn said_json(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

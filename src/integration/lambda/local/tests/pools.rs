@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -23,6 +24,7 @@ fn job(id: &str) -> (Job, Answer) {
         arn: none.clone(),
         trace_id: none,
         client_context: None,
+        home: Handle::current(),
         reply,
     };
     (job, answer)
@@ -37,7 +39,11 @@ fn ready(limit: usize) -> Pool {
 /// A process that has started and asked.
 fn asks(pool: &Pool, process: u64) -> Offer {
     pool.has_started();
-    pool.offer(process, 1)
+    offer(pool, process, 1)
+}
+
+fn offer(pool: &Pool, process: u64, generation: u64) -> Offer {
+    pool.offer(process, generation, &Handle::current())
 }
 
 fn id(offer: Offer) -> String {
@@ -58,11 +64,12 @@ async fn jobs_wait_in_order_and_the_last_idle_process_is_taken_first() {
             answer
         })
         .collect();
-    assert_eq!(pool.starts().unwrap().count, 2);
+    assert_eq!(pool.starts().unwrap().homes.len(), 2);
     assert!(pool.starts().is_none(), "they are on their way");
     assert_eq!(id(asks(&pool, 1)), "a");
     assert_eq!(id(asks(&pool, 2)), "b");
-    let (Offer::Wait(mut first), Offer::Wait(mut second)) = (pool.offer(1, 1), pool.offer(2, 1))
+    let (Offer::Wait(mut first), Offer::Wait(mut second)) =
+        (offer(&pool, 1, 1), offer(&pool, 2, 1))
     else {
         panic!("there is work")
     };
@@ -71,7 +78,7 @@ async fn jobs_wait_in_order_and_the_last_idle_process_is_taken_first() {
     assert!(first.try_recv().is_err());
     assert_eq!(&*second.try_recv().unwrap().id, "c");
     // A process that has gone is passed over, here to the one before it.
-    let Offer::Wait(gone) = pool.offer(2, 1) else { panic!("there is work") };
+    let Offer::Wait(gone) = offer(&pool, 2, 1) else { panic!("there is work") };
     drop(gone);
     let (fourth, _answer) = job("d");
     pool.submit(fourth, true).unwrap();
@@ -80,7 +87,7 @@ async fn jobs_wait_in_order_and_the_last_idle_process_is_taken_first() {
     let (fifth, answer) = job("e");
     pool.submit(fifth, true).unwrap();
     drop(answer);
-    assert!(matches!(pool.offer(1, 1), Offer::Wait(_)));
+    assert!(matches!(offer(&pool, 1, 1), Offer::Wait(_)));
     drop(answers);
 }
 
@@ -95,7 +102,7 @@ async fn there_is_a_limit_to_processes_and_to_waiting() {
     };
     submit("first", false).unwrap();
     assert!(matches!(submit("second", false), Err(InvokeError::Throttled(_))));
-    assert_eq!(pool.starts().unwrap().count, 1);
+    assert_eq!(pool.starts().unwrap().homes.len(), 1);
     for _ in 1..WAITING_MAX {
         submit("more", true).unwrap();
     }
@@ -115,7 +122,7 @@ async fn a_start_that_fails_is_told_and_the_next_ones_pause() {
         pool.submit(job, true).unwrap();
         let now = Instant::now();
         let starts = pool.starts().unwrap();
-        assert_eq!(starts.count, 1);
+        assert_eq!(starts.homes.len(), 1);
         waits.push(starts.not_before.map_or(Duration::ZERO, |at| at - now));
         let failure = Failure::Exited(Some("exit status 1".into()));
         pool.has_ended(round, Ending::Failed(failure), now);
@@ -140,10 +147,10 @@ async fn new_code_retires_processes_of_the_old() {
     let Offer::Wait(mut idle) = asks(&pool, 1) else { panic!("there is work") };
     assert_eq!(pool.renew("/new".into()), 2);
     assert!(matches!(idle.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
-    assert!(matches!(pool.offer(2, 1), Offer::Retire));
-    assert!(matches!(pool.offer(3, 2), Offer::Wait(_)));
+    assert!(matches!(offer(&pool, 2, 1), Offer::Retire));
+    assert!(matches!(offer(&pool, 3, 2), Offer::Wait(_)));
     pool.close();
-    assert!(matches!(pool.offer(3, 2), Offer::Retire));
+    assert!(matches!(offer(&pool, 3, 2), Offer::Retire));
     let (late, _answer) = job("late");
     assert!(matches!(pool.submit(late, true), Err(InvokeError::Network(_))));
 }
@@ -180,4 +187,31 @@ fn failures_read_as_lambdas() {
     ] {
         assert_eq!((failure.kind(), failure.message("id").as_str()), (kind, message));
     }
+}
+
+#[test]
+fn a_process_serves_callers_of_its_own_thread_first() {
+    let runtime = || Builder::new_current_thread().build().unwrap();
+    let (here, there) = (runtime(), runtime());
+    let pool = ready(2);
+    let _entered = here.enter();
+    let (first, _answer) = job("here");
+    let (mut second, _answer) = job("there");
+    second.home = there.handle().clone();
+    pool.submit(first, true).unwrap();
+    pool.submit(second, true).unwrap();
+    let homes: Vec<_> = pool.starts().unwrap().homes.iter().map(Handle::id).collect();
+    assert_eq!(homes, [here.handle().id(), there.handle().id()]);
+    assert_eq!(id(asks(&pool, 1)), "here");
+    pool.has_started();
+    assert_eq!(id(pool.offer(2, 1, there.handle())), "there");
+
+    // The second worked last, yet the first is nearer; when only a far one is left it will do.
+    let Offer::Wait(mut near) = offer(&pool, 1, 1) else { panic!("there is work") };
+    let Offer::Wait(mut far) = pool.offer(2, 1, there.handle()) else { panic!("there is work") };
+    for name in ["near", "far"] {
+        pool.submit(job(name).0, true).unwrap();
+    }
+    assert_eq!(&*near.try_recv().unwrap().id, "near");
+    assert_eq!(&*far.try_recv().unwrap().id, "far");
 }

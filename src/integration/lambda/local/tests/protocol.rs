@@ -54,7 +54,8 @@ impl Played {
         // The first look finds the code, which is generation 1.
         function.look().await.unwrap();
         let generation = 1;
-        let desk = Desk::new(Arc::clone(&function), 77, generation, Instant::now());
+        let desk =
+            Desk::new(Arc::clone(&function), 77, generation, Handle::current(), Instant::now());
         let desk = Arc::new(desk);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
