@@ -135,7 +135,8 @@ impl Integrations {
     ) -> Result<Invoked, IntegrationError> {
         let after = invocation.deadline - began;
         let deadline = invocation.deadline;
-        let local = self.local.as_ref().filter(|local| local.resolve(&invocation.function));
+        let name = Arc::clone(&invocation.function);
+        let local = self.local.as_ref().and_then(|local| local.find(&name));
         let invoked = match local {
             Some(local) => {
                 let is_streamed = invocation.kind == InvocationKind::Stream;

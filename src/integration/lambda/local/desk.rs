@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::function::Function;
-use super::log::{Entry, Report};
+use super::log::{Entry, Millis, Report};
 use super::pool::Job;
 use crate::integration::lambda::{InvokeError, Invoked};
 
@@ -238,9 +238,9 @@ impl Desk {
         let mut state = self.lock();
         if matches!(state.stage, Stage::Starting) {
             let failure = state.init_failure.take().unwrap_or_else(|| failure.clone());
-            let millis = (now - state.began).as_secs_f64() * 1e3;
+            let took = Millis(now - state.began);
             self.function.added(Entry::Text(format!(
-                "INIT_REPORT Init Duration: {millis:.2} ms\tPhase: init\tStatus: error\t\
+                "INIT_REPORT Init Duration: {took} ms\tPhase: init\tStatus: error\t\
                  Error Type: {}",
                 failure.kind()
             )));

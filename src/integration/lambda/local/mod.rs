@@ -122,21 +122,52 @@ impl LocalFunctions {
         Ok(Self { functions: Arc::new(functions), host })
     }
 
-    /// Whether the function (ARN, partial ARN or name) is run here.
-    pub fn resolve(&self, function: &str) -> bool {
-        self.find(function).is_some()
+    /// The function (ARN, partial ARN or name), if it is run here.
+    pub fn find<'a>(&'a self, text: &'a str) -> Option<LocalFunction<'a>> {
+        let reference = names::parse(text)?;
+        let function = self.functions.get(reference.name)?;
+        let qualifier = reference.qualifier;
+        function.knows(qualifier).then_some(LocalFunction { function, qualifier })
     }
 
+    /// Finds the function and runs it.
+    ///
+    /// # Errors
+    /// There is none, or those of [`LocalFunction::invoke`].
+    pub async fn invoke(&self, invocation: Invocation) -> Result<Invoked, InvokeError> {
+        let text = Arc::clone(&invocation.function);
+        match self.find(&text) {
+            Some(function) => function.invoke(invocation).await,
+            None => Err(InvokeError::NotFound(text)),
+        }
+    }
+
+    /// Ends all processes, also those at work, and waits until they are gone.
+    pub async fn stop(&self) {
+        for function in self.functions.values() {
+            function.pool.close();
+        }
+        self.host.over.cancel();
+        self.host.alive.close();
+        self.host.alive.wait().await;
+    }
+}
+
+/// A function that is run here, by the version or alias it was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalFunction<'a> {
+    function: &'a Arc<Function>,
+    qualifier: Option<&'a str>,
+}
+
+impl LocalFunction<'_> {
     /// Runs the function. An answer comes also from a function that failed: then
     /// [`Invoked::function_error`] says so. Dropping the future does not stop the function.
     ///
     /// # Errors
-    /// There is no such function, the payload is too long or no JSON, all processes are busy, or
-    /// the deadline has passed.
-    pub async fn invoke(&self, invocation: Invocation) -> Result<Invoked, InvokeError> {
-        let Some((function, qualifier)) = self.find(&invocation.function) else {
-            return Err(InvokeError::NotFound(invocation.function));
-        };
+    /// The payload is too long or no JSON, all processes are busy, or the deadline has passed.
+    pub async fn invoke(self, invocation: Invocation) -> Result<Invoked, InvokeError> {
+        let Self { function, qualifier } = self;
         let limit = match invocation.kind {
             InvocationKind::Event => EVENT_BYTES_MAX,
             _ => PAYLOAD_BYTES_MAX,
@@ -159,22 +190,6 @@ impl LocalFunctions {
         };
         invoked.headers = headers(&id, invocation.kind, invoked.function_error.as_deref());
         Ok(invoked)
-    }
-
-    /// Ends all processes, also those at work, and waits until they are gone.
-    pub async fn stop(&self) {
-        for function in self.functions.values() {
-            function.pool.close();
-        }
-        self.host.over.cancel();
-        self.host.alive.close();
-        self.host.alive.wait().await;
-    }
-
-    fn find<'a>(&self, text: &'a str) -> Option<(&Arc<Function>, Option<&'a str>)> {
-        let reference = names::parse(text)?;
-        let function = self.functions.get(reference.name)?;
-        function.knows(reference.qualifier).then_some((function, reference.qualifier))
     }
 }
 

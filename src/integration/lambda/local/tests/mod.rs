@@ -1,5 +1,6 @@
 //! The parts alone. The runtime clients themselves run in `tests/it/functions`.
 
+mod log;
 mod names;
 mod packages;
 mod pools;
