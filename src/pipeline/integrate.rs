@@ -13,14 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::call::{
-    Body, BodyError, Call, Connection, IntegrationReport, MappedParameters, Reply, Spelling,
-};
+use crate::call::{Body, Call, Connection, IntegrationReport, MappedParameters, Reply, Spelling};
 use crate::deployment::snapshot::{self, CustomFlow, Flow, Resolved};
+use crate::integration::body::{Collected, collect};
 use crate::integration::lambda::InvokeError;
 use crate::integration::{
     self, Forwarded, IntegrationError, IntegrationRequest, Integrations, trace,
@@ -425,20 +424,14 @@ pub(super) async fn collected(body: Body) -> Result<Bytes, Refusal> {
     whole_request(body).await.map_err(Refusal::from)
 }
 
+/// The whole body; the listener bounds its length already. What trails it is no part of it, and
+/// nothing behind the gateway gets that from AWS.
 pub(super) async fn whole_request(body: Body) -> Result<Bytes, Failure> {
-    if let Body::Empty = body {
-        return Ok(Bytes::new());
-    }
     let limit = quotas::BODY_BYTES_MAX;
-    let collected = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-    match collected.await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(err) => Err(match err.downcast::<BodyError>() {
-            Ok(err) => DecodeError::Body(*err),
-            // The only other cause there is.
-            Err(_) => DecodeError::TooLarge { limit },
-        }
-        .into()),
+    match collect(body, usize::try_from(limit).unwrap_or(usize::MAX)).await {
+        Ok(Collected::Whole(bytes)) => Ok(bytes),
+        Ok(Collected::Longer(_)) => Err(DecodeError::TooLarge { limit }.into()),
+        Err(err) => Err(DecodeError::Body(err).into()),
     }
 }
 

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http_body::Body as _;
 use std::sync::Arc;
 
-use crate::call::{Body, BodyError, Call};
+use crate::call::{Body, Call};
 use crate::deployment::snapshot::{self, Resolved};
-use crate::integration::body::{Collected, collect as read_up_to};
 use crate::mapping::compression::decode_request;
 use crate::mapping::schema::{Fit, Model};
 use crate::mapping::validation::Parameters;
 use crate::model::quotas;
-use crate::pipeline::refusal::{self, Refusal, Type, Unfit};
+use crate::pipeline::integrate::collected;
+use crate::pipeline::refusal::{Refusal, Type, Unfit};
 
 /// A longer body is compared with its model on a thread of its own: reading ten megabytes of JSON
 /// takes as long as a thousand other calls.
@@ -61,7 +61,7 @@ pub(super) async fn body(call: &Call, body: Body, resolved: &Resolved) -> Result
     let asked = resolved.route().validation.as_ref();
     let model = asked.and_then(|asked| asked.model(&call.head.headers));
     let Some(model) = model.filter(|_| !body.is_end_stream()) else { return Ok(body) };
-    let sent = collect(body).await.map_err(refusal::of_request_body)?;
+    let sent = collected(body).await?;
     let text = decoded(call, &sent).await?;
     let fit = if text.len() <= BYTES_AT_ONCE {
         model.check(&text)
@@ -97,16 +97,6 @@ fn unfit(resolved: &Resolved, fit: Fit, model: &Model, body: &[u8]) -> Refusal {
     refusal
 }
 
-/// The whole body; the listener bounds its length already. What trails it is no part of it, and
-/// nothing behind the gateway gets that from AWS.
-async fn collect(body: Body) -> Result<Bytes, BodyError> {
-    let limit = quotas::BODY_BYTES_MAX;
-    match read_up_to(body, usize::try_from(limit).unwrap_or(usize::MAX)).await? {
-        Collected::Whole(bytes) => Ok(bytes),
-        Collected::Longer(_) => Err(BodyError::TooLarge { limit }),
-    }
-}
-
 /// Out of its content coding, if it is in one.
 async fn decoded(call: &Call, sent: &Bytes) -> Result<Bytes, Refusal> {
     if !call.head.headers.contains_key(http::header::CONTENT_ENCODING) {
@@ -114,5 +104,5 @@ async fn decoded(call: &Call, sent: &Bytes) -> Result<Bytes, Refusal> {
     }
     let body = Body::from(sent.clone());
     let plain = decode_request(&call.head.headers, body, quotas::BODY_BYTES_MAX).await?;
-    collect(plain).await.map_err(refusal::of_request_body)
+    collected(plain).await
 }
