@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
 use crate::model::document::{DEPTH_MAX, NODES_MAX, Node, Value};
@@ -42,7 +42,26 @@ impl Kind for Plain {
 ///
 /// # Errors
 /// What is wrong and where.
-pub(super) fn read<K: Kind>(text: &str) -> Result<Node, Complaint> {
+pub(super) fn read<K: Kind + Send>(text: &str) -> Result<Node, Complaint> {
+    let bounds = Bounds { nodes: NODES_MAX, depth: DEPTH_MAX };
+    parse::<Marked<K>>(text, bounds).map(|Marked(node, _)| node)
+}
+
+/// How much a document may hold.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) nodes: usize,
+    pub(super) depth: usize,
+}
+
+/// The same into any shape and within other bounds.
+///
+/// # Errors
+/// What is wrong and where.
+pub(super) fn parse<T: DeserializeOwned + Send>(
+    text: &str,
+    bounds: Bounds,
+) -> Result<T, Complaint> {
     /// Reserved, not used, unless a document is as deep as it may be.
     const STACK_BYTES: usize = 16 * 1024 * 1024;
 
@@ -50,46 +69,43 @@ pub(super) fn read<K: Kind>(text: &str) -> Result<Node, Complaint> {
         let reader = std::thread::Builder::new()
             .name("yaml".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || tree::<K>(text))
+            .spawn_scoped(scope, || parse_here(text, bounds))
             .map_err(|err| ((0, 0), format!("the document cannot be read now: {err}")))?;
         let failed = |_| ((0, 0), "not valid YAML: reading it failed".to_owned());
         reader.join().map_err(failed)?
     })
 }
 
-fn tree<K: Kind>(text: &str) -> Result<Node, Complaint> {
+fn parse_here<T: DeserializeOwned>(text: &str, bounds: Bounds) -> Result<T, Complaint> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_nodes: NODES_MAX,
-            max_depth: DEPTH_MAX,
-            flow_nesting_limit: DEPTH_MAX,
+            max_nodes: bounds.nodes,
+            max_depth: bounds.depth,
+            flow_nesting_limit: bounds.depth,
             max_documents: 1,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: NODES_MAX,
+            max_total_replayed_events: bounds.nodes,
         },
         duplicate_keys: DuplicateKeyPolicy::Error,
         strict_booleans: true,
         with_snippet: false,
     };
-    match serde_saphyr::from_str_with_options::<Marked<K>>(text, options) {
-        Ok(Marked(node, _)) => Ok(node),
-        Err(err) => {
-            let place = err.location().map_or((0, 0), |at| mark_of(at.line(), at.column()));
-            let said = err.to_string();
-            let mut message = said.lines().next().unwrap_or_default();
-            // The place is said once, in our own form.
-            if let Some((head, _)) = message.rsplit_once(" at line ") {
-                message = head;
-            }
-            if let Some((head, tail)) = message.split_once(": ")
-                && head.starts_with("error: line ")
-            {
-                message = tail;
-            }
-            Err((place, format!("not valid YAML: {message}")))
+    serde_saphyr::from_str_with_options(text, options).map_err(|err| {
+        let place = err.location().map_or((0, 0), |at| mark_of(at.line(), at.column()));
+        let said = err.to_string();
+        let mut message = said.lines().next().unwrap_or_default();
+        // The place is said once, in our own form.
+        if let Some((head, _)) = message.rsplit_once(" at line ") {
+            message = head;
         }
-    }
+        if let Some((head, tail)) = message.split_once(": ")
+            && head.starts_with("error: line ")
+        {
+            message = tail;
+        }
+        (place, format!("not valid YAML: {message}"))
+    })
 }
 
 /// Line and column of a value.

@@ -13,6 +13,7 @@ use crate::admin::protocol::error::ApiError;
 use crate::admin::protocol::operation::{Context, Input, Operations, Outcome};
 use crate::admin::protocol::page::page;
 use crate::admin::protocol::patch::{self, Apply, Op, PatchOperation, Rule, Wording};
+use crate::admin::yaml;
 use crate::model::quotas;
 use crate::store::control::{Body, Kind, Txn};
 
@@ -264,20 +265,8 @@ fn read_document(payload: &[u8]) -> Result<Value, ApiError> {
     let document: Value = if text.starts_with('{') {
         serde_json::from_str(text).map_err(|_| wrong())?
     } else {
-        let options = serde_saphyr::options! {
-            budget: serde_saphyr::budget! {
-                max_nodes: NODES_MAX,
-                max_depth: DEPTH_MAX,
-                flow_nesting_limit: DEPTH_MAX,
-                max_documents: 1,
-            },
-            alias_limits: serde_saphyr::alias_limits! {
-                max_total_replayed_events: NODES_MAX,
-            },
-            strict_booleans: true,
-            with_snippet: false,
-        };
-        serde_saphyr::from_str_with_options(text, options).map_err(|_| wrong())?
+        let bounds = yaml::Bounds { nodes: NODES_MAX, depth: DEPTH_MAX };
+        yaml::parse(text, bounds).map_err(|_| wrong())?
     };
     let is_document =
         ["swagger", "openapi", EXTENSION].iter().any(|name| !document[*name].is_null());
