@@ -30,8 +30,9 @@ const LINE_BYTES: usize = 192;
 /// Lines written at once.
 const BATCH: usize = 256;
 /// How long a line waits for others: each invocation has three, and a write for each of them would cost
-/// as much as the way to the function. Whoever follows the file does not see it.
-const GATHER: Duration = Duration::from_millis(100);
+/// as much as the way to the function. Not longer, since a function that prints much at once fills the
+/// queue meanwhile.
+const GATHER: Duration = Duration::from_millis(20);
 /// A file that is this long becomes `NAME.log.1`, and a new one is begun.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Target of the lines in the gateway's own log.
@@ -94,7 +95,7 @@ impl fmt::Display for Entry {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { id, took, memory_mb, used_mb, .. } = self;
-        let billed = took.as_micros().div_ceil(1_000);
+        let billed = took.as_nanos().div_ceil(1_000_000);
         write!(
             f,
             "REPORT RequestId: {id}\tDuration: {} ms\tBilled Duration: {billed} ms\t\
@@ -118,7 +119,7 @@ pub(super) struct Millis(pub(super) Duration);
 
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hundredths = (self.0.as_micros() + 5) / 10;
+        let hundredths = (self.0.as_nanos() + 5_000) / 10_000;
         write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
     }
 }
